@@ -1,0 +1,26 @@
+"""What a notebook stands on: scales, evidence, exercises, figures, and `Lab`, the object that binds them."""
+
+from companion.lab.evidence import Claim, Judgement, Measurement, judge
+from companion.lab.exercises import Exercise, NotYet, require_close
+from companion.lab.lesson import Lesson, load_lesson
+from companion.lab.notebook import Lab
+from companion.lab.records import Record, load_record, source_hash
+from companion.lab.scales import SCALES, Config
+
+__all__ = [
+    "SCALES",
+    "Claim",
+    "Config",
+    "Exercise",
+    "Judgement",
+    "Lab",
+    "Lesson",
+    "Measurement",
+    "NotYet",
+    "Record",
+    "judge",
+    "load_lesson",
+    "load_record",
+    "require_close",
+    "source_hash",
+]

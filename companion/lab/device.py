@@ -1,0 +1,69 @@
+"""Device, threads and seeds: what must be fixed so that a number can be repeated."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from companion.errors import CompanionError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device that a name stands for; "auto" takes CUDA if it is there, else the CPU."""
+    import torch
+
+    kind = str(device).partition(":")[0]
+    if kind not in DEVICES:
+        raise CompanionError(f"device = {device!r} is not known; use one of {', '.join(DEVICES)}.")
+    if kind == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    absent = (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available())
+    if absent:
+        raise CompanionError(f'device = {device!r} was asked for, but PyTorch finds none on this machine; use "cpu" or "auto".')
+    index = torch.device(device).index
+    if kind == "cuda" and index is not None and index >= torch.cuda.device_count():
+        raise CompanionError(f"device = {device!r}, but this machine has {torch.cuda.device_count()} CUDA device(s), counted from 0.")
+    return torch.device(device)
+
+
+def check_seed(seed: object) -> int:
+    """The seed itself if it is a whole number of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise CompanionError(f"seed = {seed!r} is not a seed; use a whole number, 0 or larger.")
+    return int(seed)
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's generators, on every device."""
+    import torch
+
+    random.seed(check_seed(seed))
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def set_threads(scale: str) -> int:
+    """One thread below paper scale (tiny models lose time with more, and digits move); all granted cores at paper scale."""
+    import joblib
+    import torch
+
+    threads = joblib.cpu_count() if scale == "paper" else 1
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def repeatable() -> None:
+    """Ask PyTorch for deterministic kernels; where one is missing, go on (the digits then move on a GPU)."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)

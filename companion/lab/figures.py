@@ -1,0 +1,109 @@
+"""How every figure looks, and the one way to show it: as a picture with a sentence that says what it shows."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from companion.errors import CompanionError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 110
+LARGEST_BYTES = 120_000
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":")
+SMALLEST_ALT = 30
+
+
+def use_style() -> None:
+    """Colour-blind-safe colours (petroff10), no frame, a light grid, readable sizes."""
+    import matplotlib as mpl
+    import matplotlib.style
+
+    matplotlib.style.use("petroff10")
+    mpl.rcParams.update({
+        "figure.figsize": (7.0, 3.8), "figure.dpi": DPI, "figure.constrained_layout.use": True, "font.size": 10,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+        "axes.titlesize": 11, "axes.titlelocation": "left", "legend.frameon": False, "lines.markersize": 5,
+    })  # fmt: skip
+
+
+def new_figure(columns: int = 1, width: float = 7.0, height: float = 3.8, **options: Any) -> tuple[Figure, Any]:
+    """A figure with `columns` axes side by side, in the course's style."""
+    import matplotlib.pyplot as plt
+
+    use_style()
+    return plt.subplots(1, columns, figsize=(width, height), **options)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes; an error if it is too large for a notebook."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    plt.close(figure)
+    if buffer.tell() > LARGEST_BYTES:
+        raise CompanionError(f"The figure takes {buffer.tell()} bytes and may take {LARGEST_BYTES}; draw fewer points.")
+    return buffer.getvalue()
+
+
+def check_alt(alt: object) -> str:
+    """The sentence itself if it can stand in for the picture."""
+    if not isinstance(alt, str) or len(alt.strip()) < SMALLEST_ALT:
+        raise CompanionError(f"alt = {alt!r} does not say what the picture shows; write a sentence of at least {SMALLEST_ALT} characters.")
+    return " ".join(alt.split())
+
+
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Display a figure as PNG; `alt` goes to the output's metadata, and `caption` (or else `alt`) stands below it."""
+    from IPython.display import display
+
+    sentence = check_alt(alt)
+    picture = png(figure)
+    display({"image/png": picture, "text/plain": sentence}, raw=True, metadata={"image/png": {"alt": sentence}})
+    below = " ".join(caption.split()) or sentence
+    display({"text/html": f"<p><em>{html.escape(below)}</em></p>", "text/plain": below}, raw=True)
+
+
+def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """One dot a seed and a bar for the mean: `values[method][group]` holds the seeds; methods are labelled by a legend."""
+    names = list(values)
+    for i, (name, marker) in enumerate(zip(names, cycle(MARKERS), strict=False)):
+        offset = (i - (len(names) - 1) / 2) * 0.8 / len(names)
+        for g, seeds in enumerate(values[name]):
+            x = np.full(len(seeds), g + offset)
+            ax.plot(x, seeds, marker, color=f"C{i}", alpha=0.75, label=name if g == 0 else None)
+            ax.hlines(float(np.mean(seeds)), g + offset - 0.06, g + offset + 0.06, color=f"C{i}", lw=2.5)
+    ax.set_xticks(range(len(groups)), groups)
+    ax.grid(axis="x", visible=False)
+
+
+def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any]) -> None:
+    """Mean lines with a dot a seed, each line labelled at its right end: `values[name]` is (seeds, len(x))."""
+    ends = []
+    for i, (name, rows) in enumerate(values.items()):
+        rows = np.asarray(rows, dtype=float)
+        style = {"color": f"C{i}", "linestyle": DASHES[i % len(DASHES)]}
+        ax.plot(x, rows.mean(0), lw=2, **style)
+        for row in rows:
+            ax.plot(x, row, MARKERS[i % len(MARKERS)], color=f"C{i}", alpha=0.45, ms=4)
+        ends.append((float(rows.mean(0)[-1]), name, f"C{i}"))
+    label_right(ax, float(x[-1]), ends)
+
+
+def label_right(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap: float = 0.065) -> None:
+    """Names at the right end of lines, pushed apart so that none covers another: (height, name, colour)."""
+    low, high = ax.get_ylim()
+    floor = -np.inf
+    for y, name, colour in sorted(ends):
+        floor = max(y, floor + gap * (high - low))
+        ax.annotate(name, (x, floor), xytext=(8, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)

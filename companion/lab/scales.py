@@ -1,0 +1,35 @@
+"""Scales: one experiment in four sizes. Only a lesson's Config knows what a scale means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+from companion.errors import CompanionError
+
+SCALES = ("ci", "laptop", "study", "paper")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every size and step count of a lesson; the defaults are those of the laptop scale.
+
+    A lesson inherits, adds its fields and says in `SIZES` what each other scale changes.
+    """
+
+    scale: str = "laptop"
+    seeds: int = 3
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def at(cls, scale: str) -> Self:
+        """The configuration of one scale: "ci", "laptop", "study" or "paper"."""
+        if scale not in SCALES:
+            raise CompanionError(f"scale = {scale!r} is not a scale of this course; use one of {', '.join(SCALES)}.")
+        return cls(scale=scale, **cls.SIZES.get(scale, {}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field name -> value, in the order of definition."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
