@@ -47,16 +47,22 @@ def status(name: str) -> Status:
     A set that is not fetched but brought by the user is "cached" when its folder stands under `COMPANION_REAL`.
     """
     chosen = card(name)
-    if not chosen.sources:
-        folder = real_dir()
-        return "cached" if folder and (folder / name).is_dir() else "missing"
+    return _judge_fetched(chosen) if chosen.sources else _judge_brought(chosen)
+
+
+def _judge_brought(chosen: DataCard) -> Status:
+    folder = real_dir()
+    if folder is None or not (folder / chosen.name).is_dir():
+        return "missing"
+    known = {folder / chosen.name / file: expected for file, expected in chosen.files.items()}
+    changed = any(file.is_file() and sha256(file) != expected for file, expected in known.items())
+    return "corrupt" if changed else "cached"
+
+
+def _judge_fetched(chosen: DataCard) -> Status:
     file = cache_dir() / chosen.cache_file
     if not file.is_file():
         return "missing"
-    return _judge(chosen, file)
-
-
-def _judge(chosen: DataCard, file: Path) -> Status:
     try:
         stamp = json.loads(_stamp_of(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -72,7 +78,8 @@ def verify(name: str) -> None:
     if state == "cached":
         return
     if not chosen.sources:
-        raise CompanionError(how_to_bring(chosen))
+        changed = f"{chosen.title} has files that are not the published ones. " if state == "corrupt" else ""
+        raise CompanionError(changed + how_to_bring(chosen))
     raise CompanionError(f"{chosen.title} {_TROUBLE[state]}; run `python -m companion data fetch {name}`.")
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 def _fetch(chosen: DataCard, say: Progress) -> Path:
     cache.cache_dir().mkdir(parents=True, exist_ok=True)
+    _sweep()
     answers = []
     for source in chosen.sources:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache.cache_dir()) as folder:
@@ -69,6 +71,13 @@ def _fetch(chosen: DataCard, say: Progress) -> Path:
     )
 
 
+def _sweep() -> None:
+    """Clears workshops older than a day: a process that was killed outright could not do it itself."""
+    for workshop in cache.cache_dir().glob(".fetch-*"):
+        if time.time() - workshop.stat().st_mtime > 86_400:
+            shutil.rmtree(workshop, ignore_errors=True)
+
+
 def obtain(source: Distribution | Address, workshop: Path, say: Progress) -> dict[str, Path]:
     """Downloads a source, checks it, and returns its members by their last name, checked; the archive goes."""
     say(f"downloading {source.label}")
@@ -77,8 +86,7 @@ def obtain(source: Distribution | Address, workshop: Path, say: Progress) -> dic
     found = cache.sha256(archive)
     if found != source.sha256:
         raise SourceError(f"the file came cut short or changed (sha256 {found[:12]}…, expected {source.sha256[:12]}…)")
-    files = {PurePosixPath(member).name: _extract(archive, member, workshop) for member in source.members}
-    _check_members(source, files)
+    files = extract(source, archive, workshop)
     archive.unlink()
     return files
 
@@ -110,6 +118,8 @@ def _pip_download(source: Distribution, workshop: Path) -> Path:
 def _pip_trouble(source: Distribution, stderr: str) -> Exception:
     if "No space left on device" in stderr:
         return OSError(errno.ENOSPC, "No space left on device")
+    if "No module named pip" in stderr:
+        return SourceError("this Python has no pip (python -m ensurepip brings it)")
     if "DO NOT MATCH THE HASHES" in stderr:
         return SourceError("the file came cut short or changed (its sha256 is not the expected one)")
     if "No matching distribution" in stderr:
@@ -125,25 +135,38 @@ def _pooch_download(source: Address, workshop: Path) -> Path:
 
     pooch.get_logger().setLevel("ERROR")
     for url in source.urls:
+        name = PurePosixPath(url).name
         try:
-            fetched = pooch.retrieve(url, f"sha256:{source.sha256}", fname="archive", path=workshop / "download")
-            return Path(fetched)
+            return Path(pooch.retrieve(url, f"sha256:{source.sha256}", fname=name, path=workshop / "download"))
         except ValueError:
             trouble = "the file came cut short or changed (its sha256 is not the expected one)"
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
-            trouble = f"no answer ({type(error).__name__})"
+            trouble = f"it could not be reached ({type(error).__name__})"
     raise SourceError(trouble)
 
 
-def _extract(archive: Path, member: str, workshop: Path) -> Path:
+def extract(source: Source, archive: Path, workshop: Path) -> dict[str, Path]:
+    """The members of a source's archive by their last name, checked, in the workshop."""
+    files = {}
+    for member, expected in source.members.items():
+        file = _extract_member(archive, member, workshop)
+        if expected and cache.sha256(file) != expected:
+            raise SourceError(f"{member} in {archive.name} is not the expected file (its sha256 is wrong)")
+        files[file.name] = file
+    return files
+
+
+def _extract_member(archive: Path, member: str, workshop: Path) -> Path:
     target = workshop / PurePosixPath(member).name
     try:
         with _open_member(archive, member) as content, target.open("wb") as out:
             shutil.copyfileobj(content, out)
     except KeyError:
-        raise SourceError(f"its archive has no {member}") from None
+        raise SourceError(f"{archive.name} has no {member}") from None
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError):
+        raise SourceError(f"{archive.name} is no whole zip or tar archive") from None
     return target
 
 
@@ -158,12 +181,6 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
             if entry is None:
                 raise KeyError(member)
             yield entry
-
-
-def _check_members(source: Source, files: Mapping[str, Path]) -> None:
-    for member, expected in source.members.items():
-        if expected and cache.sha256(files[PurePosixPath(member).name]) != expected:
-            raise SourceError(f"{member} in its archive is not the expected file (its sha256 is wrong)")
 
 
 def _reduce(chosen: DataCard, files: Mapping[str, Path]) -> "Mapping[str, np.ndarray]":

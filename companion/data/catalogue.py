@@ -20,10 +20,10 @@ FOLDER = Path(__file__).parent / "cards"
 
 @dataclass(frozen=True)
 class Source:
-    """An archive that carries the set: its sha256, and each member that we read with its own (None: not known)."""
+    """An archive that carries the set: its sha256, and each member that we read with its own ("": not known)."""
 
     sha256: str
-    members: dict[str, str | None]
+    members: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Distribution(Source):
     @property
     def label(self) -> str:
         """The source in words."""
-        return f"{self.distribution} {self.version} (package index)"
+        return f"{self.distribution} {self.version} on the package index"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class DataCard:
 
     tier: "base" is fetched at set-up, "real" is brought by the user (`COMPANION_REAL`), "paper" is fetched on request.
     facts: counts that a reader can check. revision: raised by hand when the builder's result changes.
+    files: of a set that the user brings, its files with their sha256.
     """
 
     name: str
@@ -74,6 +75,7 @@ class DataCard:
     builder: str = ""
     revision: int = 1
     facts: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     sources: tuple[Distribution | Address, ...] = ()
 
     @property

@@ -73,7 +73,7 @@ def _synset(line: str) -> tuple[str, Synset]:
 
 def without_examples(gloss: str) -> str:
     """A gloss without the quoted examples that follow the definition."""
-    return re.split(r';\s*"', gloss.strip(), maxsplit=1)[0].strip(" ;")
+    return re.split(r'[;:]\s*"', gloss.strip(), maxsplit=1)[0].strip(" ;:")
 
 
 def read_counts(index_sense: Path) -> Counter[str]:
