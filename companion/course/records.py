@@ -1,0 +1,176 @@
+"""Records: the long runs that settle what a minute cannot, one fresh process a seed, resumed where they were cut."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import companion
+from companion.course.places import build_folder, write_whole
+from companion.course.processes import environment
+from companion.errors import CompanionError
+from companion.lab import SCALES, Config, Measurement, Record, load_record, source_hash
+from companion.lab.lesson import PACKAGE, folder_of
+from companion.lab.records import Run
+
+FEWEST_SEEDS = 10
+RECORDED = ("ci", "laptop", "study")
+
+
+def record(lesson: str, scale: str = "study", seeds: int | None = None, jobs: int = 1, device: str = "cpu") -> Run:
+    """Run a lesson's experiment over its seeds and write the run into the lesson's `record.json`.
+
+    Seeds that an earlier, cut run of the same source finished are taken from `build/record/`.
+    """
+    config = config_of(lesson, scale)
+    if scale == "laptop" and (study := _twin(lesson, config)):
+        return _store(
+            lesson, scale, Run({**study.stamp, "config": config.as_dict(), "same_as": "study"}, study.measurements)
+        )
+    source, count = source_hash(lesson), seeds or seeds_of(config)
+    done = _all_seeds(lesson, scale, list(range(count)), source, device, jobs)
+    rows = tuple(Measurement(*row) for part in done for row in part["measurements"])
+    return _store(lesson, scale, Run(_stamp(config, source, device, done), rows))
+
+
+def seeds_of(config: Config) -> int:
+    """How many seeds a record holds: at least ten where verdicts are judged."""
+    return max(FEWEST_SEEDS, config.seeds) if config.scale in ("study", "laptop") else config.seeds
+
+
+def config_of(lesson: str, scale: str) -> Config:
+    """A lesson's configuration at a scale."""
+    folder_of(lesson)
+    return importlib.import_module(f"{PACKAGE}.{lesson}.experiment").Config.at(scale)
+
+
+def declare_harmless(lesson: str, reason: str) -> list[str]:
+    """Note in `record.json` that the change of source since each stale run moves no number; returns those scales."""
+    if not reason.strip():
+        raise CompanionError("--harmless needs a reason: one sentence that says why no number can have moved.")
+    old, source = load_record(lesson), source_hash(lesson)
+    stale = [scale for scale in old.runs if not old.fresh(scale, source)]
+    notes = [
+        {"scale": s, "from": old.runs[s].stamp["source"], "to": source, "reason": reason.strip(), "date": _today()}
+        for s in stale
+    ]
+    if notes:
+        _write(lesson, Record(old.runs, (*old.harmless, *notes)))
+    return stale
+
+
+# -------------------------------------------------------------------- seeds
+
+
+def _all_seeds(lesson: str, scale: str, seeds: list[int], source: str, device: str, jobs: int) -> list[dict[str, Any]]:
+    folder = build_folder() / "record" / lesson / scale / source
+    files = {seed: folder / f"{seed}.json" for seed in seeds}
+    todo = [seed for seed in seeds if not files[seed].is_file()]
+    command = [sys.executable, "-m", "companion.course.measure", lesson, scale]
+    with _bar(f"{lesson} at {scale}", len(seeds), len(seeds) - len(todo)) as step, _workers(jobs) as (pool, run):
+        running = {pool.submit(run, [*command, str(seed), device, source]): seed for seed in todo}
+        for future in as_completed(running):
+            write_whole(files[running[future]], future.result())
+            step()
+    return [json.loads(files[seed].read_text("utf-8")) for seed in seeds]
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, Any]]:
+    """A pool of threads and a function that runs a command in one; whatever still runs at the end is stopped."""
+    running: set[subprocess.Popen[str]] = set()
+    stopped = threading.Event()
+
+    def run(command: list[str]) -> str:
+        if stopped.is_set():
+            raise CompanionError("The recording was stopped.")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, env=environment(), **pipes)  # type: ignore[call-overload]
+        running.add(process)
+        out, err = process.communicate()
+        running.discard(process)
+        if process.returncode:
+            raise CompanionError(_why(command, process.returncode, err))
+        return out.splitlines()[-1] + "\n"
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool, run
+        finally:
+            stopped.set()
+            for process in list(running):
+                process.terminate()
+
+
+def _why(command: list[str], code: int, stderr: str) -> str:
+    last = (stderr.strip().splitlines() or [f"no message, exit code {code}"])[-1]
+    where = f"{command[3]} at {command[4]}, seed {command[5]}"
+    return f"{where}, failed: {last} (finished seeds are kept; run it again to go on)"
+
+
+@contextmanager
+def _bar(label: str, total: int, done: int) -> Iterator[Any]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("seeds"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as progress:
+        task = progress.add_task(label, total=total, completed=done)
+        yield lambda: progress.advance(task)
+
+
+# -------------------------------------------------------------------- record.json
+
+
+def _stamp(config: Config, source: str, device: str, done: list[dict[str, Any]]) -> dict[str, Any]:
+    versions = {"python": platform.python_version(), "companion": companion.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return {
+        "config": config.as_dict(),
+        "source": source,
+        "versions": versions,
+        "cpu_seconds": round(sum(part["cpu_seconds"] for part in done)),
+        "peak_mb": max(part["peak_mb"] for part in done),
+        "date": _today(),
+        "device": device,
+        "threads": done[0]["threads"],
+    }
+
+
+def _twin(lesson: str, laptop: Config) -> Run | None:
+    """The study run, if it is fresh and the laptop scale differs from it in nothing but the number of seeds."""
+    study = load_record(lesson).runs.get("study")
+    sizes = {**config_of(lesson, "study").as_dict(), "scale": laptop.scale, "seeds": laptop.seeds}
+    same = sizes == laptop.as_dict()
+    return study if study and same and study.stamp["source"] == source_hash(lesson) else None
+
+
+def _store(lesson: str, scale: str, run: Run) -> Run:
+    old = load_record(lesson)
+    runs = {**old.runs, scale: run}
+    kept = tuple(note for note in old.harmless if note["scale"] != scale)
+    _write(lesson, Record({name: runs[name] for name in SCALES if name in runs}, kept))
+    return load_record(lesson).runs[scale]
+
+
+def _write(lesson: str, record: Record) -> None:
+    write_whole(folder_of(lesson) / "record.json", record.dumps())
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()

@@ -1,0 +1,89 @@
+"""The recorder itself, on the tiny lesson."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from companion.course import records
+from companion.errors import CompanionError
+from companion.lab import load_record, source_hash
+
+
+@pytest.fixture
+def ci_record(tiny_course: Path) -> records.Run:
+    return records.record("tiny", "ci")
+
+
+def test_a_record_holds_every_seed_and_its_stamp(ci_record: records.Run) -> None:
+    stored = load_record("tiny").runs["ci"]
+    assert stored.seeds == [0, 1]
+    assert stored.stamp == ci_record.stamp
+    assert stored.stamp.keys() >= {
+        "config",
+        "source",
+        "versions",
+        "cpu_seconds",
+        "peak_mb",
+        "date",
+        "device",
+        "threads",
+    }
+    assert stored.stamp["threads"] == 1
+    assert stored.stamp["config"]["size"] == 10
+
+
+def test_a_cut_recording_goes_on_where_it_was_cut(tiny_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_FAILS_ON", "2")
+    with pytest.raises(CompanionError, match="seed 2, failed: seed 2 was told to fail"):
+        records.record("tiny", "ci", seeds=3)
+    assert not (tiny_course / "companion/tiny/record.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tiny_course / "build/record").rglob("*.json")}
+    assert {path.stem for path in done} == {"0", "1"}
+    monkeypatch.delenv("TINY_FAILS_ON")
+    assert records.record("tiny", "ci", seeds=3).seeds == [0, 1, 2]
+    assert all(path.stat().st_mtime_ns == then for path, then in done.items())
+
+
+def test_two_at_a_time_give_the_numbers_of_one_at_a_time(ci_record: records.Run, tiny_course: Path) -> None:
+    (tiny_course / "build").rename(tiny_course / "other")
+    again = records.record("tiny", "ci", jobs=2)
+    assert sorted(again.measurements, key=str) == sorted(ci_record.measurements, key=str)
+
+
+def test_a_changed_source_makes_the_record_stale_until_declared_harmless(
+    ci_record: records.Run, tiny_course: Path
+) -> None:
+    source = tiny_course / "companion/tiny/experiment.py"
+    source.write_text(source.read_text().replace("noise + 5", "5 + noise"))
+    assert not load_record("tiny").fresh("ci", source_hash("tiny"))
+    assert records.declare_harmless("tiny", "addition commutes") == ["ci"]
+    assert load_record("tiny").fresh("ci", source_hash("tiny"))
+    assert load_record("tiny").runs["ci"].measurements == ci_record.measurements
+    assert records.declare_harmless("tiny", "again") == []
+    source.write_text(source.read_text().replace("5 + noise", "6 + noise"))
+    assert not load_record("tiny").fresh("ci", source_hash("tiny"))
+
+
+def test_harmless_needs_a_reason(tiny_course: Path) -> None:
+    with pytest.raises(CompanionError, match="needs a reason"):
+        records.declare_harmless("tiny", " ")
+
+
+def test_a_laptop_scale_equal_to_study_is_not_run_twice(tiny_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = records.record("tiny", "study", seeds=2)
+    began = time.perf_counter()
+    laptop = records.record("tiny", "laptop")
+    assert time.perf_counter() - began < 1
+    assert laptop.measurements == study.measurements
+    assert laptop.stamp["same_as"] == "study"
+    assert laptop.stamp["config"]["scale"] == "laptop"
+
+
+def test_the_file_has_a_line_an_arm(ci_record: records.Run, tiny_course: Path) -> None:
+    text = (tiny_course / "companion/tiny/record.json").read_text()
+    assert sum('["mean"' in line for line in text.splitlines()) == 2
+    assert json.loads(text)["runs"]["ci"]["seeds"] == [0, 1]

@@ -1,0 +1,3 @@
+"""The exercises: none, for the lesson teaches nothing."""
+
+EXERCISES: tuple = ()
