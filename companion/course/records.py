@@ -7,11 +7,8 @@ import importlib
 import importlib.metadata
 import json
 import platform
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import companion
 from companion.course.places import build_folder, write_whole
-from companion.course.processes import environment
+from companion.course.processes import last_line, workers
 from companion.errors import CompanionError
 from companion.lab import SCALES, Config, Measurement, Record, load_record, source_hash
 from companion.lab.lesson import PACKAGE, folder_of
@@ -78,46 +75,17 @@ def _all_seeds(lesson: str, scale: str, seeds: list[int], source: str, device: s
     folder = build_folder() / "record" / lesson / scale / source
     files = {seed: folder / f"{seed}.json" for seed in seeds}
     todo = [seed for seed in seeds if not files[seed].is_file()]
-    command = [sys.executable, "-m", "companion.course.measure", lesson, scale]
-    with _bar(f"{lesson} at {scale}", len(seeds), len(seeds) - len(todo)) as step, _workers(jobs) as (pool, run):
-        running = {pool.submit(run, [*command, str(seed), device, source]): seed for seed in todo}
+    with _bar(f"{lesson} at {scale}", len(seeds), len(seeds) - len(todo)) as step, workers(jobs) as submit:
+        module = ["companion.course.measure", lesson, scale]
+        running = {submit([*module, str(seed), device, source]): seed for seed in todo}
         for future in as_completed(running):
-            write_whole(files[running[future]], future.result())
+            seed, finished = running[future], future.result()
+            if finished.returncode:
+                why = f"{lesson} at {scale}, seed {seed}, failed: {last_line(finished.stderr)}"
+                raise CompanionError(f"{why} (finished seeds are kept; run it again to go on)")
+            write_whole(files[seed], last_line(finished.stdout) + "\n")
             step()
     return [json.loads(files[seed].read_text("utf-8")) for seed in seeds]
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, Any]]:
-    """A pool of threads and a function that runs a command in one; whatever still runs at the end is stopped."""
-    running: set[subprocess.Popen[str]] = set()
-    stopped = threading.Event()
-
-    def run(command: list[str]) -> str:
-        if stopped.is_set():
-            raise CompanionError("The recording was stopped.")
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(command, env=environment(), **pipes)  # type: ignore[call-overload]
-        running.add(process)
-        out, err = process.communicate()
-        running.discard(process)
-        if process.returncode:
-            raise CompanionError(_why(command, process.returncode, err))
-        return out.splitlines()[-1] + "\n"
-
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            yield pool, run
-        finally:
-            stopped.set()
-            for process in list(running):
-                process.terminate()
-
-
-def _why(command: list[str], code: int, stderr: str) -> str:
-    last = (stderr.strip().splitlines() or [f"no message, exit code {code}"])[-1]
-    where = f"{command[3]} at {command[4]}, seed {command[5]}"
-    return f"{where}, failed: {last} (finished seeds are kept; run it again to go on)"
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class Lab:
         cost = f"about {seconds} CPU seconds" if seconds else "hours; see the section At scale"
         rows = [["scale", config.scale], ["seeds", ", ".join(map(str, self.seeds))], ["device", str(self.device)]]
         rows += [["threads", str(self.threads)], ["expected time", cost], ["expected memory", f"below {budget.memory_mb} MB"]]
-        rows += [[name, str(value)] for name, value in config.as_dict().items() if name not in ("scale", "seeds")]
+        rows += [[name.replace("_", " "), _value(value)] for name, value in config.as_dict().items() if name not in ("scale", "seeds")]
         display.show_table(["setting", "value"], rows, f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb))
 
     def _recorded(self, claim: Claim) -> Judgement | None:
@@ -215,6 +215,13 @@ def _claim_row(live: Finding, recorded: Finding | None, usual: tuple[float, floa
 
 def _mark(claim: Claim, verdict: str) -> str:
     return f"{verdict} (as it must: sabotage of {claim.sabotages})" if claim.sabotages and verdict == "fails" else verdict
+
+
+def _value(value: Any) -> str:
+    """A setting as a reader would write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_value(inner)}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _yes(passed: bool | None) -> str:

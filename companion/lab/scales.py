@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 from companion.errors import CompanionError
@@ -31,5 +31,5 @@ class Config:
         return cls(scale=scale, **cls.SIZES.get(scale, {}))
 
     def as_dict(self) -> dict[str, Any]:
-        """Field name -> value, in the order of definition."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Field name -> value, in the order of definition; nested dataclasses become dictionaries."""
+        return asdict(self)
