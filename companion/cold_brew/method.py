@@ -1,15 +1,15 @@
 """Cold Brew (Zheng et al., ICLR 2022), in the paper's order: splits, teacher, memory, student, FCR.
 
-    symbol        here                       shape
-    A~            adjacency                  (N, N) sparse, D^-1/2 (A + I) D^-1/2
-    X^(0)         x                          (N, features)
-    E^(l)         SEConv.embedding.weight    (N, d_out) of layer l
-    E-bar         memory                     (N, d)
-    e-hat_i       StudentMLPs.discover       (N, d)
-    Theta_K       k                          int
-    e-tilde_i     virtual_neighbours         (N, d)
-    xi_1, xi_2    StudentMLPs.xi1, .xi2      modules
-    eta           eta                        float
+symbol        here                       shape
+A~            adjacency                  (N, N) sparse, D^-1/2 (A + I) D^-1/2
+X^(0)         x                          (N, features)
+E^(l)         SEConv.embedding.weight    (N, d_out) of layer l
+E-bar         memory                     (N, d)
+e-hat_i       StudentMLPs.discover       (N, d)
+Theta_K       k                          int
+e-tilde_i     virtual_neighbours         (N, d)
+xi_1, xi_2    StudentMLPs.xi1, .xi2      modules
+eta           eta                        float
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +53,13 @@ class ColdStart:
         return {"head": self.head & free, "tail": self.tail & free, "isolation": self.isolation & free, "overall": free}
 
 
-def cold_start(edge_index: Tensor, labels: Tensor, per_class: int, share: float, validation: int, seed: int) -> ColdStart:
+def cold_start(
+    edge_index: Tensor, labels: Tensor, per_class: int, share: float, validation: int, seed: int
+) -> ColdStart:
     """Isolate the nodes of lowest degree and draw the labelled ones.
 
-    edge_index (2, 2E) int64 with both directions, labels (N,) int64 with -1 for unlabelled. `share` of the nodes become the
-    isolated test group, half as many the isolated validation group; ties of degree are broken at random.
+    edge_index (2, 2E) int64 with both directions, labels (N,) int64 with -1 for unlabelled. `share` of the nodes
+    become the isolated test group, half as many the isolated validation group; ties of degree are broken at random.
     """
     generator = torch.Generator().manual_seed(seed)
     n = len(labels)
@@ -127,25 +130,30 @@ class SEGNN(nn.Module):
 
     def __init__(self, nodes: int, sizes: Sequence[int], dropout: float) -> None:
         super().__init__()
-        pairs = zip(sizes, sizes[1:], strict=False)
-        self.layers = nn.ModuleList(SEConv(nodes, d_in, d_out) for d_in, d_out in pairs)
+        self.layers: list[SEConv] = nn.ModuleList(SEConv(nodes, d_in, d_out) for d_in, d_out in pairwise(sizes))  # type: ignore[assignment]
         self.dropout = dropout
 
     def forward(self, x: Tensor, adjacency: Tensor, rows: Tensor | None = None) -> Tensor:
         """Class scores (n, classes) from features x (n, features) and A~ (n, n)."""
-        for layer in self.layers[:-1]:  # type: ignore[union-attr]
+        for layer in self.layers[:-1]:
             x = functional.dropout(layer(x, adjacency, rows).relu(), self.dropout, self.training)
         return self.layers[-1](x, adjacency, rows)
 
     def penalty(self) -> Tensor:
         """The sum of all squared structural embeddings (Eq. 3, before eta)."""
-        return sum((layer.embedding.weight.square().sum() for layer in self.layers), torch.zeros(()))  # type: ignore[union-attr, operator]
+        return sum((layer.embedding.weight.square().sum() for layer in self.layers), torch.zeros(()))
 
 
 def teacher_loss(
-    teacher: SEGNN, x: Tensor, adjacency: Tensor, labels: Tensor, labelled: Tensor, eta: float, rows: Tensor | None = None
+    teacher: SEGNN,
+    x: Tensor,
+    adjacency: Tensor,
+    labels: Tensor,
+    labelled: Tensor,
+    eta: float,
+    rows: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy on the labelled rows plus eta ||E||^2 (Eq. 3); labels (n,) int64 belong to `labelled` (n,) int64."""
+    """Cross-entropy on the rows `labelled` (n,) with `labels` (n,), int64, plus eta ||E||^2 (Eq. 3)."""
     return functional.cross_entropy(teacher(x, adjacency, rows)[labelled], labels) + eta * teacher.penalty()
 
 
@@ -153,8 +161,8 @@ def teacher_loss(
 def teacher_memory(teacher: SEGNN, x: Tensor, adjacency: Tensor, kind: str) -> Tensor:
     """E-bar, (N, d): what the teacher hands over (section 3.2).
 
-    "logits" is the paper's first option; "probabilities" is the same after a softmax, our choice of scale; "concatenation"
-    is the second option: the scores beside X W + E of every hidden layer.
+    "logits" is the paper's first option; "probabilities" is the same after a softmax, our choice of scale;
+    "concatenation" is the second option: the scores beside X W + E of every hidden layer.
     """
     if kind not in MEMORIES:
         raise ValueError(f"kind = {kind!r} is not a memory; use one of {', '.join(MEMORIES)}.")
@@ -165,7 +173,7 @@ def teacher_memory(teacher: SEGNN, x: Tensor, adjacency: Tensor, kind: str) -> T
     if kind == "probabilities":
         return scores.softmax(-1)
     parts, hidden = [scores], x
-    for layer in teacher.layers[:-1]:  # type: ignore[union-attr]
+    for layer in teacher.layers[:-1]:
         parts.append(layer.before_aggregation(hidden))
         hidden = layer(hidden, adjacency).relu()
     return torch.cat(parts, dim=1)
@@ -174,19 +182,27 @@ def teacher_memory(teacher: SEGNN, x: Tensor, adjacency: Tensor, kind: str) -> T
 # ---------------------------------------------------------------- the student (section 3.2)
 
 
-def virtual_neighbours(queries: Tensor, memory: Tensor, k: int, temperature: float | None = None, chunk: int = 1024) -> Tensor:
+def virtual_neighbours(
+    queries: Tensor, memory: Tensor, k: int, temperature: float | None = None, chunk: int = 1024
+) -> Tensor:
     """e-tilde = softmax(Theta_K(e-hat E-bar^T)) E-bar, (n, d), `chunk` queries at a time (Eq. 4).
 
-    queries (n, d), memory (keys, d). With a `temperature` the scores are cosines divided by it, else plain dot products.
+    queries (n, d), memory (keys, d). With a `temperature` the scores are cosines divided by it, else dot products.
     """
     index, weights = attend(queries, memory, k, temperature, chunk)
-    return torch.cat([(w.unsqueeze(-1) * memory[i]).sum(1) for i, w in zip(index.split(chunk), weights.split(chunk), strict=True)])
+    return torch.cat(
+        [(w.unsqueeze(-1) * memory[i]).sum(1) for i, w in zip(index.split(chunk), weights.split(chunk), strict=True)]
+    )
 
 
-def attend(queries: Tensor, memory: Tensor, k: int, temperature: float | None = None, chunk: int = 1024) -> tuple[Tensor, Tensor]:
-    """The k best keys of each query, (n, k) int64, and their attention weights, (n, k); never more than chunk x keys scores."""
+def attend(
+    queries: Tensor, memory: Tensor, k: int, temperature: float | None = None, chunk: int = 1024
+) -> tuple[Tensor, Tensor]:
+    """The k best keys of each query, (n, k) int64, and their weights, (n, k); chunk x keys scores at a time."""
     if not 1 <= k <= len(memory):
-        raise ValueError(f"k = {k} virtual neighbours were asked for, and the memory holds {len(memory)}; use 1 to {len(memory)}.")
+        raise ValueError(
+            f"k = {k} virtual neighbours were asked for, and the memory holds {len(memory)}; use 1 to {len(memory)}."
+        )
     keys = memory
     if temperature is not None:
         queries, keys = functional.normalize(queries, dim=1) / temperature, functional.normalize(memory, dim=1)
@@ -197,6 +213,8 @@ def attend(queries: Tensor, memory: Tensor, k: int, temperature: float | None = 
 
 class StudentMLPs(nn.Module):
     """xi_1 imitates the memory from features alone; xi_2 reads [x, e-tilde] and names the class."""
+
+    scale: Tensor
 
     def __init__(self, features: int, memory: Tensor, hidden: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -221,8 +239,15 @@ class StudentMLPs(nn.Module):
 # ---------------------------------------------------------------- training, for every model alike
 
 
-def fit(model: nn.Module, loss: Callable[[], Tensor], score: Callable[[], float], epochs: int, lr: float, weight_decay: float) -> float:
-    """Adam for `epochs` steps; the weights with the best validation score (looked at every tenth step) stay. Returns that score."""
+def fit(
+    model: nn.Module,
+    loss: Callable[[], Tensor],
+    score: Callable[[], float],
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+) -> None:
+    """Adam for `epochs` steps; the weights with the best validation score stay (a look every tenth step)."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     best, weights = float("-inf"), copy.deepcopy(model.state_dict())
     for epoch in range(1, epochs + 1):
@@ -238,7 +263,6 @@ def fit(model: nn.Module, loss: Callable[[], Tensor], score: Callable[[], float]
                 best, weights = now, copy.deepcopy(model.state_dict())
     model.load_state_dict(weights)
     model.eval()
-    return best
 
 
 def accuracy(scores: Tensor, labels: Tensor, mask: Tensor | slice) -> float:

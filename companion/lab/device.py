@@ -25,12 +25,18 @@ def resolve_device(device: str) -> torch.device:
         raise CompanionError(f"device = {device!r} is not known; use one of {', '.join(DEVICES)}.")
     if kind == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    absent = (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available())
+    absent = (kind == "cuda" and not torch.cuda.is_available()) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    )
     if absent:
-        raise CompanionError(f'device = {device!r} was asked for, but PyTorch finds none on this machine; use "cpu" or "auto".')
+        raise CompanionError(
+            f'device = {device!r} was asked for, but PyTorch finds none on this machine; use "cpu" or "auto".'
+        )
     index = torch.device(device).index
     if kind == "cuda" and index is not None and index >= torch.cuda.device_count():
-        raise CompanionError(f"device = {device!r}, but this machine has {torch.cuda.device_count()} CUDA device(s), counted from 0.")
+        raise CompanionError(
+            f"device = {device!r}, but this machine has {torch.cuda.device_count()} CUDA device(s), counted from 0."
+        )
     return torch.device(device)
 
 
@@ -51,7 +57,7 @@ def set_seed(seed: int) -> None:
 
 
 def set_threads(scale: str) -> int:
-    """One thread below paper scale (tiny models lose time with more, and digits move); all granted cores at paper scale."""
+    """One thread below paper scale (tiny models lose time with more, and digits move), else all granted cores."""
     import joblib
     import torch
 

@@ -24,13 +24,19 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table with a caption and column heads, readable by a screen reader."""
     head = "".join(f'<th scope="col" style="{CELL_STYLE}">{html.escape(c)}</th>' for c in header)
-    body = "".join("<tr>" + "".join(f'<td style="{CELL_STYLE}">{html.escape(str(c))}</td>' for c in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{CELL_STYLE}">{html.escape(str(c))}</td>' for c in row) + "</tr>" for row in rows
+    )
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def show_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", note: str = "", data: dict[str, Any] | None = None
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    note: str = "",
+    data: dict[str, Any] | None = None,
 ) -> None:
     """Display a table as HTML and plain text; `data` travels in the output's metadata under "companion"."""
     text = "\n".join(part for part in (caption, text_table(header, rows), note) if part)
@@ -64,5 +70,8 @@ def progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
 
 
 def _bar(label: str, done: int, total: int) -> dict[str, str]:
-    text = f"{label}: {done} of {total}"
-    return {"text/plain": text, "text/html": f'<progress value="{done}" max="{total}" aria-label="{html.escape(label)}"></progress> {html.escape(text)}'}
+    text, name = f"{label}: {done} of {total}", html.escape(label)
+    return {
+        "text/plain": text,
+        "text/html": f'<progress value="{done}" max="{total}" aria-label="{name}"></progress> {html.escape(text)}',
+    }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,9 @@ class Comparison:
 class Claim:
     """A sentence that measurements can support or refute (kinds: "paired", "trend").
 
-    `paired` compares `method` with every key of `against` (value: the margin). `trend` walks `along` an ordered list of arms,
-    and every step must move in the stated direction by more than `margin`. A claim that `sabotages` another repeats it with the
-    key ingredient broken, and is expected to fail.
+    `paired` compares `method` with every key of `against` (value: the margin). `trend` walks `along` an ordered list
+    of arms, and every step must move in the stated direction by more than `margin`. A claim that `sabotages` another
+    repeats it with the key ingredient broken, and is expected to fail.
     """
 
     id: str
@@ -93,7 +94,9 @@ class Claim:
         if self.direction not in ("higher", "lower"):
             raise CompanionError(f'claim {self.id}: direction = {self.direction!r}; use "higher" or "lower".')
         if not self.comparisons():
-            raise CompanionError(f"claim {self.id} compares nothing: give `against` (paired) or two arms in `along` (trend).")
+            raise CompanionError(
+                f"claim {self.id} compares nothing: give `against` (paired) or two arms in `along` (trend)."
+            )
 
     @property
     def sign(self) -> int:
@@ -103,7 +106,7 @@ class Claim:
         """The pairs of arms that the claim is about, each with its margin."""
         if self.kind == "trend":
             arms = [Arm.parse(text, self.setting) for text in self.along]
-            return [Comparison(later, earlier, self.margin) for earlier, later in zip(arms, arms[1:], strict=False)]
+            return [Comparison(later, earlier, self.margin) for earlier, later in pairwise(arms)]
         method = Arm.parse(self.method, self.setting)
         return [Comparison(method, Arm.parse(k, self.setting), float(v)) for k, v in (self.against or {}).items()]
 
@@ -138,7 +141,9 @@ class Judgement:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the measured numbers with five significant digits."""
-        findings = [{k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in asdict(f).items()} for f in self.findings]
+        findings = [
+            {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in asdict(f).items()} for f in self.findings
+        ]
         return {"claim": self.claim.id, "scale": self.scale, "verdict": self.verdict, "findings": findings}
 
 
@@ -147,7 +152,9 @@ def by_seed(measurements: Iterable[Measurement], metric: str, arm: Arm) -> dict[
     rows = [m for m in measurements if (m.metric, m.method, m.setting) == (metric, arm.method, arm.setting)]
     values = {m.seed: m.value for m in rows}
     if not rows:
-        raise CompanionError(f"No measurement of {metric!r} for the arm {str(arm)!r}; measure it before judging the claim.")
+        raise CompanionError(
+            f"No measurement of {metric!r} for the arm {str(arm)!r}; measure it before judging the claim."
+        )
     if len(values) < len(rows):
         raise CompanionError(f"The arm {str(arm)!r} holds two values of {metric!r} for one seed; pass each run once.")
     return values
@@ -159,7 +166,8 @@ def differences(claim: Claim, comparison: Comparison, measurements: Sequence[Mea
     baseline = by_seed(measurements, claim.metric, comparison.baseline)
     if method.keys() != baseline.keys():
         raise CompanionError(
-            f"claim {claim.id} pairs seeds, but {comparison.method} has {sorted(method)} and {comparison.baseline} has {sorted(baseline)}."
+            f"claim {claim.id} pairs seeds, but {comparison.method} has {sorted(method)} "
+            f"and {comparison.baseline} has {sorted(baseline)}."
         )
     return claim.sign * np.array([method[seed] - baseline[seed] for seed in sorted(method)])
 
@@ -191,7 +199,7 @@ def judge(claim: Claim, measurements: Iterable[Measurement], scale: str) -> Judg
 
 
 def usual_range(values: np.ndarray, n: int) -> tuple[float, float]:
-    """Where the mean over `n` fresh seeds usually falls (95 % prediction interval), given (N,) committed differences."""
+    """Where the mean over `n` fresh seeds usually falls: a 95 % prediction interval from (N,) committed differences."""
     spread = np.sqrt(1 / n + 1 / len(values)) * values.std(ddof=1)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * spread
     return float(values.mean() - half), float(values.mean() + half)

@@ -24,8 +24,8 @@ class _NotAttempted(Exception):
 class Exercise:
     """One exercise.
 
-    `check(answer)` returns if the answer is right and raises NotYet if not. `solution` is a reference answer, and each of
-    `wrong` a plausible wrong one; tests feed all of them to `check`.
+    `check(answer)` returns if the answer is right and raises NotYet if not. `solution` is a reference answer, and each
+    of `wrong` a plausible wrong one; tests feed all of them to `check`.
     """
 
     id: str

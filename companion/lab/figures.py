@@ -59,7 +59,7 @@ def png(figure: Figure) -> bytes:
 def check_alt(alt: object) -> str:
     """The sentence itself if it can stand in for the picture."""
     if not isinstance(alt, str) or len(alt.strip()) < SMALLEST_ALT:
-        raise CompanionError(f"alt = {alt!r} does not say what the picture shows; write a sentence of at least {SMALLEST_ALT} characters.")
+        raise CompanionError(f"alt = {alt!r} does not say what is shown; write {SMALLEST_ALT} characters or more.")
     return " ".join(alt.split())
 
 
@@ -75,7 +75,7 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
 
 
 def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """One dot a seed and a bar for the mean: `values[method][group]` holds the seeds; methods are labelled by a legend."""
+    """One dot a seed and a bar for the mean: `values[method][group]` holds the seeds; a legend names the methods."""
     names = list(values)
     for i, (name, marker) in enumerate(zip(names, cycle(MARKERS), strict=False)):
         offset = (i - (len(names) - 1) / 2) * 0.8 / len(names)
@@ -92,8 +92,7 @@ def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any]) -> None:
     ends = []
     for i, (name, rows) in enumerate(values.items()):
         rows = np.asarray(rows, dtype=float)
-        style = {"color": f"C{i}", "linestyle": DASHES[i % len(DASHES)]}
-        ax.plot(x, rows.mean(0), lw=2, **style)
+        ax.plot(x, rows.mean(0), lw=2, color=f"C{i}", linestyle=DASHES[i % len(DASHES)])
         for row in rows:
             ax.plot(x, row, MARKERS[i % len(MARKERS)], color=f"C{i}", alpha=0.45, ms=4)
         ends.append((float(rows.mean(0)[-1]), name, f"C{i}"))
@@ -106,4 +105,12 @@ def label_right(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap:
     floor = -np.inf
     for y, name, colour in sorted(ends):
         floor = max(y, floor + gap * (high - low))
-        ax.annotate(name, (x, floor), xytext=(8, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)
+        ax.annotate(
+            name,
+            (x, floor),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            annotation_clip=False,
+        )

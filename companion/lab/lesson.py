@@ -95,17 +95,19 @@ def load_lesson(name: str) -> Lesson:
 
 
 def _lesson(name: str, folder: Path, raw: dict[str, Any]) -> Lesson:
-    parts = {
+    parts: dict[str, Any] = {
         "budget": Budget(**raw.pop("budget")),
         "claims": tuple(Claim(**claim) for claim in raw.pop("claims")),
         "checks": tuple(Check(**check) for check in raw.pop("checks")),
     }
     known = {field.name for field in fields(Lesson)} - {"name", "folder"} - parts.keys()
     if raw.keys() != known:
-        raise CompanionError(f"lesson.toml of {name!r} must hold exactly {sorted(known)}; it differs in {sorted(raw.keys() ^ known)}.")
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+        raise CompanionError(
+            f"lesson.toml of {name!r} must hold exactly {sorted(known)}; it differs in {sorted(raw.keys() ^ known)}."
+        )
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     lesson = Lesson(name=name, folder=folder, **plain, **parts)
-    ids = [item.id for item in (*lesson.claims, *lesson.checks)]
+    ids = [claim.id for claim in lesson.claims] + [check.id for check in lesson.checks]
     if len(set(ids)) < len(ids):
         raise CompanionError(f"lesson.toml of {name!r} uses an id twice among {ids}.")
     return lesson

@@ -69,10 +69,25 @@ class Lab:
         judgement = self._judged[id] = judge(claim, rows, self.config.scale)
         recorded = self._recorded(claim)
         usual = [self._usual(claim, i, finding) for i, finding in enumerate(judgement.findings)]
-        table = [_claim_row(f, recorded.findings[i] if recorded else None, usual[i]) for i, f in enumerate(judgement.findings)]
-        header = ["comparison", "must exceed", "this run [95 % interval]", "seeds beyond", "verdict", "recorded run", "usual range"]
+        table = [
+            _claim_row(f, recorded.findings[i] if recorded else None, usual[i])
+            for i, f in enumerate(judgement.findings)
+        ]
+        header = [
+            "comparison",
+            "must exceed",
+            "this run [95 % interval]",
+            "seeds beyond",
+            "verdict",
+            "recorded run",
+            "usual range",
+        ]
         caption = f"{id}: {claim.statement}"
-        note = f"Differences in {claim.unit}; {len(self.seeds)} seeds here" + self._record_note(claim) + f" Why this bound: {claim.why}"
+        note = (
+            f"Differences in {claim.unit}; {len(self.seeds)} seeds here"
+            + self._record_note(claim)
+            + f" Why this bound: {claim.why}"
+        )
         self._publish(judgement.as_dict())
         display.show_table(header, table, caption, note, data={"lesson": self.lesson.name, **judgement.as_dict()})
 
@@ -81,17 +96,35 @@ class Lab:
         check = self.lesson.check(id)
         worst = float(np.abs(np.asarray(error, dtype=float)).max())
         passed = self._checked[id] = bool(worst < check.tolerance)
-        self._publish({"claim": id, "scale": self.config.scale, "verdict": "holds" if passed else "fails", "findings": []})
+        self._publish(
+            {"claim": id, "scale": self.config.scale, "verdict": "holds" if passed else "fails", "findings": []}
+        )
         print(f"{id}  {check.statement}\n    max error < {check.tolerance:g}: {passed}")
 
     def scoreboard(self) -> None:
-        """This lesson's verdicts (no measured number), its deviations from the paper, and where the record comes from."""
-        rows = [[c.id, c.statement, "tolerance " + f"{c.tolerance:g}", _yes(self._checked.get(c.id)), ""] for c in self.lesson.checks]
+        """This lesson's verdicts (no measured number), its deviations from the paper, and the record's origin."""
+        rows = [
+            [c.id, c.statement, "tolerance " + f"{c.tolerance:g}", _yes(self._checked.get(c.id)), ""]
+            for c in self.lesson.checks
+        ]
         for claim in self.lesson.claims:
             recorded = self._recorded(claim)
             live = self._judged[claim.id].verdict if claim.id in self._judged else "not run"
-            rows.append([claim.id, claim.statement, bound(claim), _mark(claim, live), _mark(claim, recorded.verdict if recorded else "none")])
-        display.show_table(["id", "claim", "bound", "this run", "recorded run"], rows, f"{self.lesson.title}: the verdicts", self._provenance())
+            rows.append(
+                [
+                    claim.id,
+                    claim.statement,
+                    bound(claim),
+                    _mark(claim, live),
+                    _mark(claim, recorded.verdict if recorded else "none"),
+                ]
+            )
+        display.show_table(
+            ["id", "claim", "bound", "this run", "recorded run"],
+            rows,
+            f"{self.lesson.title}: the verdicts",
+            self._provenance(),
+        )
         display.show_table(["how this lesson differs from the paper"], [[text] for text in self.lesson.deviations])
 
     # ---------------------------------------------------------------- showing
@@ -118,7 +151,9 @@ class Lab:
         exercises = importlib.import_module(f"{PACKAGE}.{self.lesson.name}.exercises").EXERCISES
         found = [exercise for exercise in exercises if exercise.id == id]
         if not found:
-            raise CompanionError(f"There is no exercise {id!r} here; choose one of {', '.join(e.id for e in exercises)}.")
+            raise CompanionError(
+                f"There is no exercise {id!r} here; choose one of {', '.join(e.id for e in exercises)}."
+            )
         return ExerciseDesk(found[0])
 
     # ---------------------------------------------------------------- inside
@@ -128,9 +163,19 @@ class Lab:
         seconds = {"ci": budget.ci_cpu_s, "laptop": budget.laptop_cpu_s, "study": budget.study_cpu_s}.get(config.scale)
         cost = f"about {seconds} CPU seconds" if seconds else "hours; see the section At scale"
         rows = [["scale", config.scale], ["seeds", ", ".join(map(str, self.seeds))], ["device", str(self.device)]]
-        rows += [["threads", str(self.threads)], ["expected time", cost], ["expected memory", f"below {budget.memory_mb} MB"]]
-        rows += [[name.replace("_", " "), _value(value)] for name, value in config.as_dict().items() if name not in ("scale", "seeds")]
-        display.show_table(["setting", "value"], rows, f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb))
+        rows += [
+            ["threads", str(self.threads)],
+            ["expected time", cost],
+            ["expected memory", f"below {budget.memory_mb} MB"],
+        ]
+        rows += [
+            [name.replace("_", " "), _value(value)]
+            for name, value in config.as_dict().items()
+            if name not in ("scale", "seeds")
+        ]
+        display.show_table(
+            ["setting", "value"], rows, f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb)
+        )
 
     def _recorded(self, claim: Claim) -> Judgement | None:
         run = self.record.runs.get("study")
@@ -155,7 +200,8 @@ class Lab:
             return "No recorded run yet."
         stamp = run.stamp
         state = "made by this code" if self.record.fresh("study", self._source) else "STALE: the code has changed since"
-        return f"Recorded run: {stamp['date']}, {len(run.seeds)} seeds, {stamp['cpu_seconds']} CPU seconds, torch {stamp['versions']['torch']}; {state}."
+        cost = f"{len(run.seeds)} seeds, {stamp['cpu_seconds']} CPU seconds, torch {stamp['versions']['torch']}"
+        return f"Recorded run: {stamp['date']}, {cost}; {state}."
 
     def _publish(self, result: dict[str, Any]) -> None:
         """Append a result to the folder that COMPANION_RESULTS names, if it does: how the tests read a fresh run."""
@@ -203,18 +249,34 @@ def memory_advice(needed_mb: int) -> str:
     free_mb = ((limit or psutil.virtual_memory().total) - psutil.Process().memory_info().rss) // 2**20
     if free_mb >= needed_mb:
         return ""
-    return f"This machine leaves {free_mb} MB and the lesson may need {needed_mb} MB: shut down other kernels before you go on."
+    return f"{free_mb} MB are free and the lesson may need {needed_mb} MB: shut down other kernels before you go on."
 
 
 def _claim_row(live: Finding, recorded: Finding | None, usual: tuple[float, float] | None) -> list[str]:
-    then = f"{recorded.mean:+.3g} [{recorded.low:+.3g}, {recorded.high:+.3g}] {recorded.verdict}" if recorded else "none"
-    place = f"{usual[0]:+.3g} to {usual[1]:+.3g}: {'inside' if usual[0] <= live.mean <= usual[1] else 'outside'}" if usual else "none"
+    then = (
+        f"{recorded.mean:+.3g} [{recorded.low:+.3g}, {recorded.high:+.3g}] {recorded.verdict}" if recorded else "none"
+    )
+    place = (
+        f"{usual[0]:+.3g} to {usual[1]:+.3g}: {'inside' if usual[0] <= live.mean <= usual[1] else 'outside'}"
+        if usual
+        else "none"
+    )
     now = f"{live.mean:+.3g} [{live.low:+.3g}, {live.high:+.3g}]"
-    return [f"{live.method} against {live.baseline}", f"{live.margin:+g}", now, f"{live.agree} of {live.n}", live.verdict, then, place]
+    return [
+        f"{live.method} against {live.baseline}",
+        f"{live.margin:+g}",
+        now,
+        f"{live.agree} of {live.n}",
+        live.verdict,
+        then,
+        place,
+    ]
 
 
 def _mark(claim: Claim, verdict: str) -> str:
-    return f"{verdict} (as it must: sabotage of {claim.sabotages})" if claim.sabotages and verdict == "fails" else verdict
+    return (
+        f"{verdict} (as it must: sabotage of {claim.sabotages})" if claim.sabotages and verdict == "fails" else verdict
+    )
 
 
 def _value(value: Any) -> str:

@@ -27,7 +27,8 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """One line per arm: metric, method, setting, values in the order of `seeds`."""
-        seeds, arms = self.seeds, {}
+        seeds = self.seeds
+        arms: dict[tuple[str, str, str], dict[int, float]] = {}
         for m in self.measurements:
             arms.setdefault((m.metric, m.method, m.setting), {})[m.seed] = float(f"{m.value:.6g}")
         series = [[*arm, [values.get(seed) for seed in seeds]] for arm, values in arms.items()]
@@ -84,7 +85,9 @@ def load_record(name: str) -> Record:
         raw = json.loads(path.read_text("utf-8"))
         return Record({scale: Run.from_dict(run) for scale, run in raw["runs"].items()}, tuple(raw["harmless"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise CompanionError(f"record.json of {name!r} is damaged ({error}); restore it from version control.") from error
+        raise CompanionError(
+            f"record.json of {name!r} is damaged ({error}); restore it from version control."
+        ) from error
 
 
 def source_hash(name: str) -> str:
@@ -128,6 +131,8 @@ def _files(module: str, root: Path) -> list[Path]:
 def _bare(path: Path) -> str:
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
             node.body = node.body[1:]
     return ast.dump(tree)

@@ -54,7 +54,9 @@ def control(name: str, choices: Sequence[Any]) -> Widget:
     if isinstance(choices, list):
         return ipywidgets.Dropdown(options=choices, **label)
     if not (isinstance(choices, tuple) and len(choices) == 4):
-        raise CompanionError(f"The control {name} = {choices!r} is neither a list of options nor (smallest, largest, step, start).")
+        raise CompanionError(
+            f"The control {name} = {choices!r} is neither a list of options nor (smallest, largest, step, start)."
+        )
     low, high, step, start = choices
     kind = ipywidgets.IntSlider if all(isinstance(c, int) for c in choices) else ipywidgets.FloatSlider
     return kind(min=low, max=high, step=step, value=start, continuous_update=False, **label)
