@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +13,8 @@ import companion
 from companion.errors import CompanionError
 
 INTERRUPTED = 130
-HELP = {"help_option_names": ["-h", "--help"]}
+README = "README.md"
+BENCHMARK = "docs/benchmark.md"
 
 
 class SeedType(click.ParamType):
@@ -20,27 +23,33 @@ class SeedType(click.ParamType):
     name = "whole number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or one sentence."""
         if not str(value).isdecimal():
             self.fail(f"{value!r} is not a seed; use a whole number, 0 or larger.", param, ctx)
         return int(value)
 
 
-SEED = SeedType()
-JOBS = click.option(
-    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="How many to run side by side."
-)
+SEED = click.option("--seed", type=SeedType(), default=0, show_default=True, help="First seed.")
+JOBS = click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="How many side by side.")
+NOTEBOOKS = click.option("--notebooks", type=click.Path(path_type=Path), help="Folder of the notebooks.")
+LESSONS = click.argument("lessons", nargs=-1)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; whatever the user got wrong ends in one sentence and a non-zero exit."""
     try:
-        sys.exit(cli.main(arguments, prog_name="companion", standalone_mode=False) or 0)
-    except click.ClickException as error:
+        code = cli.main(arguments, prog_name="companion", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
         _end(error.format_message(), error.exit_code)
+    except click.ClickException as error:
+        _end(f"{error.format_message().rstrip('.')}; `python -m companion --help` tells more.", error.exit_code)
     except CompanionError as error:
         _end(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
         _end("Stopped. What had finished is kept.", INTERRUPTED)
+    except OSError as error:
+        _end(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
+    sys.exit(code)
 
 
 def _end(sentence: str, code: int) -> None:
@@ -48,17 +57,70 @@ def _end(sentence: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings=HELP)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(companion.__version__)
 def cli() -> None:
     """Ten papers, ten notebooks, every claim checked."""
+
+
+# -------------------------------------------------------------------- running and judging
+
+
+@cli.command()
+@LESSONS
+@click.option("--all", "everything", is_flag=True, help="Every notebook there is.")
+@click.option("--scale", default="laptop", show_default=True, help="ci, laptop, study or paper.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@SEED
+@JOBS
+@NOTEBOOKS
+def run(
+    lessons: tuple[str, ...], everything: bool, scale: str, device: str, seed: int, jobs: int, notebooks: Path | None
+) -> int:
+    """Execute the notebooks of LESSONS into build/executed/SCALE/ and print what they cost and found.
+
+    A lesson is named by its name (cold_brew), its number or its notebook. A notebook that fails is kept with its
+    traceback, and the others still run.
+    """
+    from companion.course import runner
+    from companion.course.places import notebooks_folder
+
+    if bool(lessons) == everything:
+        raise CompanionError("Name the lessons to run, or say --all, and not both.")
+    outcomes = runner.run(runner.pick(lessons, notebooks_folder(notebooks)), scale, device, seed, jobs)
+    runner.show(outcomes, scale)
+    return _exit_code({outcome.status for outcome in outcomes})
+
+
+def _exit_code(statuses: set[str]) -> int:
+    return INTERRUPTED if "stopped" in statuses else 1 if "failed" in statuses else 0
+
+
+@cli.command()
+@click.option("--run", "scale", help="Read build/executed/SCALE/, the last run, instead of the committed notebooks.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--write", "writes", is_flag=True, help=f"Renew the table in {README}.")
+@NOTEBOOKS
+def scoreboard(scale: str | None, markdown: bool, writes: bool, notebooks: Path | None) -> None:
+    """Every claim with its verdict in the executed notebooks and in the recorded runs. Runs nothing."""
+    from companion.course import scoreboard as board
+    from companion.course.places import build_folder, notebooks_folder, repository
+
+    folder = build_folder() / "executed" / scale if scale else notebooks_folder(notebooks)
+    rows = board.rows(folder)
+    if writes:
+        board.write(repository() / README, rows)
+    elif markdown:
+        click.echo(board.markdown(rows))
+    else:
+        board.show(rows)
 
 
 @cli.command()
 @click.argument("lessons", nargs=-1, required=True)
 @click.option("--scale", help="ci, laptop, study or paper.  [default: study, laptop, ci in turn]")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: 10 or more; fewer at ci]")
-@click.option("--device", default="cpu", show_default=True, help="Where to run.")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--harmless", metavar="REASON", help="Measure nothing; declare that the code's change moves no number.")
 @JOBS
 def record(
@@ -66,15 +128,155 @@ def record(
 ) -> None:
     """Make the recorded evidence of LESSONS (their record.json) from many seeds.
 
-    A run that was cut goes on where it was cut.
+    A recording that was cut goes on where it was cut.
     """
     from companion.course import records, syllabus
 
     for lesson in syllabus.choose(lessons):
         if harmless is not None:
             stale = records.declare_harmless(lesson.name, harmless)
-            click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing, the record is fresh'}.")
+            click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing: the record is fresh'}.")
             continue
         for each in [scale] if scale else ["study", "laptop", "ci"]:
-            run = records.record(lesson.name, each, seeds, jobs, device)
-            click.echo(f"{lesson.name} at {each}: {len(run.seeds)} seeds, {run.stamp['cpu_seconds']} CPU seconds.")
+            made = records.record(lesson.name, each, seeds, jobs, device)
+            click.echo(f"{lesson.name} at {each}: {len(made.seeds)} seeds, {made.stamp['cpu_seconds']} CPU seconds.")
+
+
+@cli.command()
+@JOBS
+@NOTEBOOKS
+def bench(jobs: int, notebooks: Path | None) -> int:
+    """Run every notebook at ci and laptop scale and publish what it costs as docs/benchmark.md."""
+    from companion.course import bench as table
+    from companion.course import runner
+    from companion.course.places import notebooks_folder, repository, write_whole
+
+    paths = runner.pick((), notebooks_folder(notebooks))
+    runs = {scale: runner.run(paths, scale, jobs=jobs) for scale in table.SCALES}
+    page = table.markdown(runs, jobs)
+    click.echo(page)
+    code = _exit_code({row.status for outcomes in runs.values() for row in outcomes})
+    if not code:
+        write_whole(repository() / BENCHMARK, page)
+    return code
+
+
+# -------------------------------------------------------------------- data and machine
+
+
+@cli.group()
+def data() -> None:
+    """The data sets: what is there, fetch, verify."""
+
+
+@data.command()
+def status() -> None:
+    """Which sets are cached, missing or damaged, and where."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from companion import data as store
+
+    table = Table("set", "title", "size", "needed by", "state")
+    for name, card in store.cards().items():
+        table.add_row(name, card.title, card.size, card.tier, store.status(name))
+    Console().print(table)
+    click.echo(f"The cache is {store.cache_dir()}; COMPANION_DATA moves it.")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+def fetch(names: tuple[str, ...]) -> None:
+    """Fetch the sets NAMES into the cache; without names, all that the lessons need."""
+    from companion import data as store
+
+    for name in names or [name for name, card in store.cards().items() if card.tier == "base"]:
+        store.fetch(name, click.echo)
+        click.echo(f"{name}: cached.")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+def verify(names: tuple[str, ...]) -> int:
+    """Check the hashes of the sets NAMES; without names, all that are there or that the lessons need."""
+    from companion import data as store
+
+    wanted = [n for n, card in store.cards().items() if card.tier == "base" or store.status(n) != "missing"]
+    return max([_verify_one(name) for name in names or wanted], default=0)
+
+
+def _verify_one(name: str) -> int:
+    from companion import data as store
+
+    try:
+        store.verify(name)
+    except CompanionError as error:
+        click.echo(str(error), err=True)
+        return 1
+    click.echo(f"{name}: whole.")
+    return 0
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, to send to whoever helps you.")
+def doctor(as_json: bool) -> int:
+    """Is this machine ready? Each problem with its remedy; exit 1 if there is one."""
+    from dataclasses import asdict
+
+    from companion.course.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    for finding in [] if as_json else findings:
+        mark, remedy = ("PROBLEM", f" -> {finding.remedy}") if finding.remedy else ("ok", "")
+        click.echo(f"{mark:8}{finding.subject}: {finding.state}{remedy}")
+    return int(any(finding.remedy for finding in findings))
+
+
+# -------------------------------------------------------------------- learners and maintainers
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--no-open", is_flag=True, help="Only copy; do not open JupyterLab.")
+@NOTEBOOKS
+def start(folder: Path, no_open: bool, notebooks: Path | None) -> int:
+    """Copy the notebooks into FOLDER, your own, and open JupyterLab there. Your files are never overwritten."""
+    from companion.course import start as begin
+    from companion.course.places import notebooks_folder
+
+    copied = begin.copy(notebooks_folder(notebooks), folder)
+    click.echo(f"{folder}: {len(copied.new)} notebooks copied.")
+    if copied.kept:
+        click.echo(f"Left as they are, for they were there already: {', '.join(copied.kept)}.")
+    return 0 if no_open else begin.open_lab(folder)
+
+
+@cli.command()
+@LESSONS
+@NOTEBOOKS
+def refresh(lessons: tuple[str, ...], notebooks: Path | None) -> None:
+    """Run the notebooks of LESSONS (all, if none is named) and store their outputs, normalised."""
+    from companion.course import refresh as renew
+    from companion.course import runner
+    from companion.course.places import notebooks_folder
+
+    for path in runner.pick(lessons, notebooks_folder(notebooks)):
+        click.echo(f"{path.name} ...")
+        renew.refresh(path)
+        click.echo(f"{path.name}: refreshed.")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@LESSONS
+@NOTEBOOKS
+def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> None:
+    """Write the notebooks of LESSONS (all, if none is named) as HTML pages into FOLDER."""
+    from companion.course import export as pages
+    from companion.course import runner
+    from companion.course.places import notebooks_folder
+
+    for page in pages.export(runner.pick(lessons, notebooks_folder(notebooks)), folder):
+        click.echo(str(page))
