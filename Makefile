@@ -24,8 +24,8 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 course: data ## run every notebook at laptop scale and print the scoreboard
-	$(BIN)/python -m companion run --all --scale laptop
-	$(BIN)/python -m companion scoreboard
+	@$(BIN)/python -m companion run --all --scale laptop --jobs $(JOBS); status=$$?; \
+	    $(BIN)/python -m companion scoreboard --run laptop; exit $$status
 
 test: data lint ## lint, types and all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
@@ -38,9 +38,8 @@ setup: $(READY) ## make .venv with everything in it
 data: setup ## fetch the data into the cache (once)
 	$(BIN)/python -m companion data fetch
 
-bench: data ## seconds and memory of every notebook and scale
-	$(BIN)/python -m companion run --all --scale ci
-	$(BIN)/python -m companion run --all --scale laptop
+bench: data ## seconds and memory of every notebook and scale, as docs/benchmark.md
+	$(BIN)/python -m companion bench
 
 refresh: data ## run the notebooks again and store their outputs
 	$(BIN)/python -m companion refresh $(NB)
@@ -59,7 +58,7 @@ lint: setup ## style and types
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("companion needs Python 3.11 or newer, and \
 	$(PYTHON) is %d.%d: name a newer one, as in make PYTHON=python3.12 setup" % sys.version_info[:2])'
-	@if [ -f $@ ]; then rm $@; else echo "Making $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); fi
+	@if [ -f $@ ]; then rm $@; else echo "Making $(VENV): some minutes, 2 GB ..."; $(PYTHON) -m venv --clear $(VENV); fi
 ifeq ($(TORCH)-$(shell uname -s),cpu-Linux)
 	$(BIN)/python -m pip install -q --no-deps --retries 0 --timeout 10 $(TORCH_INDEX:%=--extra-index-url %) $(PIP_ARGS) \
 	    "torch==$(TORCH_VERSION)+cpu" || echo "No CPU-only torch found: taking the default build, which is larger."
