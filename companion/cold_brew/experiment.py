@@ -18,6 +18,7 @@ from companion.data import graphs
 from companion.lab.evidence import Measurement
 from companion.lab.sampling import NeighbourSampler
 from companion.lab.scales import Config as ScaledConfig
+from companion.lab.scales import Plan
 
 BUCKETS = {"degree 0": (0, 0), "degree 1": (1, 1), "degree 2-3": (2, 3), "degree 4-7": (4, 7), "degree 8+": (8, 10**9)}
 
@@ -199,12 +200,16 @@ def _arm_scores(world: World, arm: str, recipe: Recipe, teacher: SEGNN) -> Tenso
     if isinstance(recipe, StudentRecipe):
         return train_student(world, teacher, recipe)[2]
     if arm == "teacher":
-        with torch.no_grad():
-            return train_teacher(world, recipe)(world.x, world.adjacency)
+        return teacher_memory(train_teacher(world, recipe), world.x, world.adjacency, "logits")
     if arm in ("mlp", "distilled"):
         soft = teacher_memory(teacher, world.x, world.adjacency, "probabilities") if arm == "distilled" else None
         return train_mlp(world, recipe, soft)
     return train_gnn(world, arm, recipe)(world.split.edge_index)
+
+
+def chosen(config: Config) -> dict[str, str]:
+    """Arm -> the candidate that the configuration uses, in words."""
+    return {arm: describe(getattr(config, arm)) for arm in candidates()}
 
 
 def describe(recipe: Recipe) -> str:
@@ -213,3 +218,12 @@ def describe(recipe: Recipe) -> str:
         how = "dot product" if recipe.temperature is None else f"cosine / {recipe.temperature:g}"
         return f"{recipe.memory}, {how}, K = {recipe.k}, lr {recipe.lr:g}"
     return f"dropout {recipe.dropout:g}, lr {recipe.lr:g}, decay {recipe.weight_decay:g}"
+
+
+STUDY = Config.at("study")
+FURTHER = {
+    "choice": Plan(choose, replace(STUDY, seeds=3), first_seed=100),
+    "label-rich": Plan(experiment, replace(STUDY, per_class=200)),
+    "Cora": Plan(experiment, replace(STUDY, data="Cora", per_class=86)),
+    "CiteSeer": Plan(experiment, replace(STUDY, data="CiteSeer", per_class=100)),
+}

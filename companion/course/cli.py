@@ -118,7 +118,7 @@ def scoreboard(scale: str | None, markdown: bool, writes: bool, notebooks: Path 
 
 @cli.command()
 @click.argument("lessons", nargs=-1, required=True)
-@click.option("--scale", help="ci, laptop, study or paper.  [default: study, laptop, ci in turn]")
+@click.option("--scale", help="ci, laptop, study, paper or a further run of the lesson.  [default: all but paper]")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: 10 or more; fewer at ci]")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--harmless", metavar="REASON", help="Measure nothing; declare that the code's change moves no number.")
@@ -137,7 +137,7 @@ def record(
             stale = records.declare_harmless(lesson.name, harmless)
             click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing: the record is fresh'}.")
             continue
-        for each in [scale] if scale else ["study", "laptop", "ci"]:
+        for each in [scale] if scale else ["study", "laptop", "ci", *records.further_runs(lesson.name)]:
             made = records.record(lesson.name, each, seeds, jobs, device)
             click.echo(f"{lesson.name} at {each}: {len(made.seeds)} seeds, {made.stamp['cpu_seconds']} CPU seconds.")
 

@@ -6,7 +6,6 @@ the measurements, CPU seconds, peak memory and threads.
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from dataclasses import astuple
@@ -15,19 +14,19 @@ from typing import Any
 import torch
 
 from companion.course.processes import used
+from companion.course.records import plan_of
 from companion.errors import CompanionError
 from companion.lab import Measurement, source_hash
 from companion.lab.device import repeatable, resolve_device, set_seed, set_threads
-from companion.lab.lesson import PACKAGE
 
 
 def measure(lesson: str, scale: str, seed: int, device: str) -> list[Measurement]:
     """Run a lesson's experiment once, exactly as a notebook does."""
-    room = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
-    set_threads(scale)
+    plan = plan_of(lesson, scale)
+    set_threads(plan.config.scale)
     repeatable()
     set_seed(seed)
-    return room.experiment(room.Config.at(scale), seed, resolve_device(device))
+    return plan.experiment(plan.config, seed, resolve_device(device))
 
 
 def main(lesson: str, scale: str, seed: str, device: str, source: str) -> dict[str, Any]:

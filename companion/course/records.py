@@ -18,7 +18,7 @@ import companion
 from companion.course.places import build_folder, write_whole
 from companion.course.processes import last_line, workers
 from companion.errors import CompanionError
-from companion.lab import SCALES, Config, Measurement, Record, load_record, source_hash
+from companion.lab import SCALES, Config, Measurement, Plan, Record, load_record, source_hash
 from companion.lab.lesson import PACKAGE, folder_of
 from companion.lab.records import Run
 
@@ -31,13 +31,15 @@ def record(lesson: str, scale: str = "study", seeds: int | None = None, jobs: in
 
     Seeds that an earlier, cut run of the same source finished are taken from `build/record/`.
     """
-    config = config_of(lesson, scale)
+    plan = plan_of(lesson, scale)
+    config = plan.config
     if scale == "laptop" and (study := _twin(lesson, config)):
         return _store(
             lesson, scale, Run({**study.stamp, "config": config.as_dict(), "same_as": "study"}, study.measurements)
         )
-    source, count = source_hash(lesson), seeds or seeds_of(config)
-    done = _all_seeds(lesson, scale, list(range(count)), source, device, jobs)
+    source, count = source_hash(lesson), seeds or (seeds_of(config) if scale in RECORDED else config.seeds)
+    numbers = list(range(plan.first_seed, plan.first_seed + count))
+    done = _all_seeds(lesson, scale, numbers, source, device, jobs)
     rows = tuple(Measurement(*row) for part in done for row in part["measurements"])
     return _store(lesson, scale, Run(_stamp(config, source, device, done), rows))
 
@@ -47,10 +49,22 @@ def seeds_of(config: Config) -> int:
     return max(FEWEST_SEEDS, config.seeds) if config.scale in ("study", "laptop") else config.seeds
 
 
-def config_of(lesson: str, scale: str) -> Config:
-    """A lesson's configuration at a scale."""
+def plan_of(lesson: str, run: str) -> Plan:
+    """What a recorded run does: the lesson's experiment at a scale, or one of its further plans."""
     folder_of(lesson)
-    return importlib.import_module(f"{PACKAGE}.{lesson}.experiment").Config.at(scale)
+    room = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
+    if run in SCALES:
+        return Plan(room.experiment, room.Config.at(run))
+    further = further_runs(lesson)
+    if run not in further:
+        known = ", ".join((*SCALES, *further))
+        raise CompanionError(f"{lesson} has no run {run!r} to record; choose one of {known}.")
+    return further[run]
+
+
+def further_runs(lesson: str) -> dict[str, Plan]:
+    """The runs that a lesson records beside its scales."""
+    return getattr(importlib.import_module(f"{PACKAGE}.{lesson}.experiment"), "FURTHER", {})
 
 
 def declare_harmless(lesson: str, reason: str) -> list[str]:
@@ -123,7 +137,7 @@ def _stamp(config: Config, source: str, device: str, done: list[dict[str, Any]])
 def _twin(lesson: str, laptop: Config) -> Run | None:
     """The study run, if it is fresh and the laptop scale differs from it in nothing but the number of seeds."""
     study = load_record(lesson).runs.get("study")
-    sizes = {**config_of(lesson, "study").as_dict(), "scale": laptop.scale, "seeds": laptop.seeds}
+    sizes = {**plan_of(lesson, "study").config.as_dict(), "scale": laptop.scale, "seeds": laptop.seeds}
     same = sizes == laptop.as_dict()
     return study if study and same and study.stamp["source"] == source_hash(lesson) else None
 

@@ -5,7 +5,7 @@ from companion.lab.exercises import Exercise, NotYet, require_close
 from companion.lab.lesson import Lesson, load_lesson
 from companion.lab.notebook import Lab
 from companion.lab.records import Record, load_record, source_hash
-from companion.lab.scales import SCALES, Config
+from companion.lab.scales import SCALES, Config, Plan
 
 __all__ = [
     "SCALES",
@@ -17,6 +17,7 @@ __all__ = [
     "Lesson",
     "Measurement",
     "NotYet",
+    "Plan",
     "Record",
     "judge",
     "load_lesson",

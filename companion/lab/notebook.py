@@ -127,6 +127,14 @@ class Lab:
         )
         display.show_table(["how this lesson differs from the paper"], [[text] for text in self.lesson.deviations])
 
+    def recorded(self, run: str = "study") -> list[Measurement]:
+        """The measurements of a recorded run of this lesson."""
+        if run not in self.record.runs:
+            raise CompanionError(
+                f"There is no recorded run {run!r}; there are {', '.join(self.record.runs) or 'none'}."
+            )
+        return list(self.record.runs[run].measurements)
+
     # ---------------------------------------------------------------- showing
 
     def show(self, figure: Figure, alt: str, caption: str = "") -> None:

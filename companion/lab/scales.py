@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -33,3 +33,16 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Field name -> value, in the order of definition; nested dataclasses become dictionaries."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be recorded: what to run, with which configuration, on which seeds.
+
+    A room's `FURTHER: dict[str, Plan]` names the runs that are recorded beside the scales, such as the choice of
+    recipes on seeds of its own, or real data.
+    """
+
+    experiment: Callable[..., Any]
+    config: Config
+    first_seed: int = 0

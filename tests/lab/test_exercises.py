@@ -1,0 +1,92 @@
+"""The exercise machinery: every answer ends in one of three states, never in a traceback."""
+
+import numpy as np
+import pytest
+
+from companion.lab.exercises import (
+    NOT_ATTEMPTED,
+    NOT_YET,
+    RIGHT,
+    Exercise,
+    NotYet,
+    examine,
+    require_close,
+    solution_text,
+)
+from companion.lab.notebook import ExerciseDesk
+
+
+def check_double(answer):
+    require_close(answer(3), 6, 1e-9, "twice three")
+
+
+def double(x):
+    """Twice x."""
+    return 2 * x
+
+
+DOUBLE = Exercise(
+    "E1", "Double", 1, 5, "Write `double(x)`.", check_double, ("Add.", "x + x."), double, (lambda x: x, lambda x: x * x)
+)
+VALUE = Exercise(
+    "E2", "A value", 1, 5, "Say 4.", lambda a: require_close(a, 4, 0, "it"), ("2 + 2",), 4, (5, 3), function=False
+)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "state"),
+    [
+        (DOUBLE, ..., NOT_ATTEMPTED),
+        (DOUBLE, None, NOT_ATTEMPTED),
+        (DOUBLE, lambda x: ..., NOT_ATTEMPTED),
+        (DOUBLE, lambda x: None, NOT_ATTEMPTED),
+        (DOUBLE, double, RIGHT),
+        (DOUBLE, lambda x: x, NOT_YET),
+        (DOUBLE, lambda x: 1 / 0, NOT_YET),
+        (DOUBLE, lambda: 6, NOT_YET),
+        (DOUBLE, lambda x: "six", NOT_YET),
+        (DOUBLE, lambda x: [6, 6], NOT_YET),
+        (DOUBLE, lambda x: float("nan"), NOT_YET),
+        (DOUBLE, 6, NOT_YET),
+        (VALUE, 4, RIGHT),
+        (VALUE, double, NOT_YET),
+        (VALUE, "four", NOT_YET),
+    ],
+)
+def test_outcome(exercise, answer, state):
+    outcome = examine(exercise, answer)
+    assert outcome.state == state
+    assert bool(outcome.reason) == (state == NOT_YET)
+
+
+def test_an_interrupt_is_not_swallowed():
+    def stuck(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(DOUBLE, stuck)
+
+
+def test_require_close_names_shapes():
+    with pytest.raises(NotYet, match=r"shape \(2,\), and this has \(3,\)"):
+        require_close(np.zeros(3), np.zeros(2), 1, "it")
+
+
+def test_the_desk_prints_state_hints_and_solution(capsys):
+    desk = ExerciseDesk(DOUBLE)
+    desk.check(lambda x: ...)
+    desk.check(lambda x: x)
+    desk.check(double)
+    for _ in range(3):
+        desk.hint()
+    desk.solution()
+    out = capsys.readouterr().out
+    assert out.splitlines()[:3] == [
+        "E1  not attempted",
+        "E1  not yet: twice three is off by more than 1e-09.",
+        "E1  right",
+    ]
+    assert "x + x." in out
+    assert "last hint" in out
+    assert "return 2 * x" in out
+    assert solution_text(VALUE) == "4"

@@ -1,0 +1,97 @@
+"""What every lesson owes: exercises that tell right from wrong, a sabotage, expectations and bounds written down."""
+
+import importlib
+
+import pytest
+
+from companion.course import syllabus
+from companion.lab import load_record
+from companion.lab.evidence import FAILS, HOLDS, OPEN, by_seed
+from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT, examine
+
+LESSONS = [pytest.param(lesson, id=lesson.name) for lesson in syllabus.lessons(hidden=True)]
+EXERCISES = [
+    pytest.param(exercise, id=f"{lesson.name}-{exercise.id}")
+    for lesson in syllabus.lessons(hidden=True)
+    for exercise in importlib.import_module(f"companion.{lesson.name}.exercises").EXERCISES
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+class TestExercise:
+    def test_solution_is_right(self, exercise):
+        assert examine(exercise, exercise.solution).state == RIGHT
+
+    def test_stub_is_not_attempted(self, exercise):
+        stub = (lambda *_: ...) if exercise.function else ...
+        assert examine(exercise, stub).state == NOT_ATTEMPTED
+
+    def test_wrong_answers_are_refused_with_a_reason(self, exercise):
+        assert len(exercise.wrong) >= 2
+        for wrong in exercise.wrong:
+            outcome = examine(exercise, wrong)
+            assert outcome.state == NOT_YET, wrong
+            assert outcome.reason
+            assert "raised" not in outcome.reason, outcome.reason  # a plausible answer runs; it is wrong, not broken
+
+    def test_wrong_types_and_shapes_are_refused_kindly(self, exercise):
+        for answer in (3, "three", [1, 2], lambda *_: "text", lambda *_: [[1.0]], lambda: 1):
+            outcome = examine(exercise, answer)
+            assert outcome.state == NOT_YET, answer
+            assert outcome.reason.endswith((".", "!", ")", "'")) or ":" in outcome.reason
+
+    def test_it_is_posed(self, exercise):
+        assert 1 <= exercise.stars <= 4
+        assert exercise.minutes >= 5
+        assert exercise.hints
+        assert len(exercise.statement) > 60
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+class TestLesson:
+    def test_claims_say_what_is_expected_and_why(self, lesson):
+        for claim in lesson.claims:
+            assert set(claim.expected) == {"laptop", "study"}, claim.id
+            assert set(claim.expected.values()) <= {HOLDS, FAILS, OPEN}, claim.id
+            assert len(claim.why) > 20, f"{claim.id}: say why this bound"
+            assert claim.paper, f"{claim.id}: say what the paper has"
+
+    def test_a_sabotage_kills_a_claim(self, lesson):
+        broken = [claim for claim in lesson.claims if claim.sabotages]
+        assert broken
+        for claim in broken:
+            whole = lesson.claim(claim.sabotages)
+            assert whole.expected["study"] == HOLDS
+            assert set(claim.expected.values()) == {FAILS}, claim.id
+            assert [c.margin for c in claim.comparisons()] == [
+                whole.against[str(c.baseline.method)] for c in claim.comparisons()
+            ]
+
+    def test_it_has_exact_checks_deviations_and_exercises(self, lesson):
+        room = importlib.import_module(f"companion.{lesson.name}.exercises")
+        assert lesson.checks
+        assert lesson.deviations
+        assert len(room.EXERCISES) >= 5
+
+    def test_the_recipes_are_the_recorded_choice(self, lesson):
+        runs = load_record(lesson.name).runs
+        room = importlib.import_module(f"companion.{lesson.name}.experiment")
+        if "choice" not in runs:
+            assert not hasattr(room, "choose"), "the choice is not recorded"
+            return
+        evidence = {seed for name in ("laptop", "study") for seed in runs[name].seeds}
+        assert not evidence & set(runs["choice"].seeds), "choices must be made on other seeds than the evidence"
+        for arm, chosen in room.chosen(room.Config.at("laptop")).items():
+            rows = [m for m in runs["choice"].measurements if m.method == arm]
+            means = {s: _mean(by_seed(rows, rows[0].metric, _arm(arm, s))) for s in {m.setting for m in rows}}
+            assert chosen == max(sorted(means), key=means.__getitem__), arm
+
+
+def _mean(values):
+    return sum(values.values()) / len(values)
+
+
+def _arm(method, setting):
+    from companion.lab.evidence import Arm
+
+    return Arm(method, setting)
