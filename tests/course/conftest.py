@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import companion
+from companion.course.refresh import KERNEL, refresh
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -29,3 +32,59 @@ def tiny_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     yield root
     for name in [name for name in sys.modules if name.startswith("companion.tiny")]:
         del sys.modules[name]
+
+
+def code(id: str, source: str, *tags: str) -> nbformat.NotebookNode:
+    """A code cell."""
+    return new_code_cell(source, id=id, metadata={"tags": list(tags)} if tags else {})
+
+
+TINY_CELLS = [
+    new_markdown_cell("# Tiny", id="title"),
+    code("parameters", 'scale = "laptop"\ndevice = "auto"\nseed = 0', "parameters"),
+    code(
+        "setup",
+        "import matplotlib.pyplot as plt\n\nfrom companion.lab import Lab\nfrom companion.tiny.experiment import experiment\n\n"
+        'lab = Lab("tiny", scale=scale, device=device, seed=seed)',
+    ),
+    code("measure", "measurements = lab.measure(experiment)"),
+    code("facts", 'print("the course has one lesson")', "nbval-check-output"),
+    code("check", 'lab.check("X1", 0.0)', "nbval-check-output"),
+    code(
+        "figure", 'fig, ax = plt.subplots()\nax.plot([1, 2])\nlab.show(fig, alt="One line that rises from one to two.")'
+    ),
+    code(
+        "play",
+        "def draw(height):\n    fig, ax = plt.subplots(figsize=(2, 2))\n    ax.plot([0, height])\n    return fig\n\n\n"
+        'lab.play(draw, alt="A line that rises to the height that the slider says.", height=(1, 5, 1, 2))',
+    ),
+    code("c1", 'lab.claim("C1", measurements)'),
+    code("c2", 'lab.claim("C2", measurements)'),
+    code("scoreboard", "lab.scoreboard()"),
+]
+
+
+@pytest.fixture
+def tiny_notebook(tiny_course: Path) -> Path:
+    """The notebook of the tiny lesson, not yet executed, in the course's folder of notebooks."""
+    path = tiny_course / "notebooks" / "99_tiny.ipynb"
+    path.parent.mkdir()
+    notebook = new_notebook(cells=TINY_CELLS, metadata={"kernelspec": KERNEL})
+    path.write_text(nbformat.writes(notebook), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def executed_once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Holds the text of the tiny notebook once it has been executed."""
+    return {}
+
+
+@pytest.fixture
+def executed_notebook(tiny_notebook: Path, executed_once: dict[str, str]) -> Path:
+    """The same notebook as `refresh` leaves it."""
+    if not executed_once:
+        refresh(tiny_notebook)
+        executed_once["text"] = tiny_notebook.read_text("utf-8")
+    tiny_notebook.write_text(executed_once["text"], "utf-8")
+    return tiny_notebook

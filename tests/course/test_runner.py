@@ -1,0 +1,125 @@
+"""Running notebooks: outcomes, costs, a failure beside a success, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from companion.course import processes, runner
+from companion.errors import CompanionError
+
+
+def with_cell(notebook: Path, target: str, source: str) -> Path:
+    """A copy of a notebook whose cell `facts` holds other code."""
+    changed = nbformat.read(notebook, as_version=4)
+    next(cell for cell in changed.cells if cell.id == "facts").source = source
+    path = notebook.with_name(target)
+    path.write_text(nbformat.writes(changed), "utf-8")
+    return path
+
+
+def test_a_notebook_that_fails_is_kept_and_named_and_the_others_run(tiny_notebook: Path, capsys) -> None:
+    with_cell(tiny_notebook, "98_broken.ipynb", "raise ValueError('planted')")
+    outcomes = runner.run(runner.pick((), tiny_notebook.parent), "ci", jobs=2)
+    assert [(o.notebook, o.status) for o in outcomes] == [("98_broken.ipynb", "failed"), ("99_tiny.ipynb", "passed")]
+    broken, tiny = outcomes
+    assert broken.error == "cell facts: ValueError: planted"
+    assert tiny.verdicts == "2 not judged at this scale"
+    assert 0 < tiny.cpu_s < 60
+    assert 100 < tiny.peak_mb < 1500
+    kept = tiny_notebook.parents[1] / "build/executed/ci"
+    assert "ValueError" in (kept / "98_broken.ipynb").read_text("utf-8")
+    report = json.loads((kept / "run.json").read_text("utf-8"))
+    assert report["scale"] == "ci"
+    assert report["notebooks"][1]["peak_mb"] == tiny.peak_mb
+    runner.show(outcomes, "ci")
+    assert "98_broken.ipynb failed: cell facts: ValueError: planted. It is kept" in capsys.readouterr().out
+
+
+def test_the_parameters_reach_the_notebook(tiny_notebook: Path) -> None:
+    runner.run([tiny_notebook], "ci", seed=7)
+    executed = (tiny_notebook.parents[1] / "build/executed/ci/99_tiny.ipynb").read_text("utf-8")
+    assert "seed = 7" in executed
+    assert 'scale = \\"ci\\"' in executed
+
+
+def test_a_notebook_without_the_parameters_fails_at_once(tiny_notebook: Path) -> None:
+    changed = tiny_notebook.read_text("utf-8").replace("seed = 0", "sead = 0")
+    tiny_notebook.write_text(changed, "utf-8")
+    (outcome,) = runner.run([tiny_notebook], "ci")
+    assert (outcome.status, outcome.error) == ("failed", "its parameters cell does not set seed")
+
+
+def test_a_kernel_that_dies_is_reported(tiny_notebook: Path) -> None:
+    path = with_cell(tiny_notebook, "98_dies.ipynb", "import os\nos.kill(os.getpid(), 9)")
+    (outcome,) = runner.run([path], "ci")
+    assert (outcome.status, outcome.error) == ("failed", "the kernel died: out of memory?")
+
+
+def test_an_unexpected_verdict_is_named(tiny_notebook: Path) -> None:
+    lesson = tiny_notebook.parents[1] / "companion/tiny/lesson.toml"
+    lesson.write_text(lesson.read_text().replace('{ laptop = "fails"', '{ laptop = "holds"'))
+    (outcome,) = runner.run([tiny_notebook], "laptop")
+    assert outcome.verdicts == "1 holds, 1 fails; C2 fails, expected holds"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_kindly_and_leaves_no_kernel_behind(tiny_notebook: Path) -> None:
+    with_cell(tiny_notebook, "98_sleeps.ipynb", "import time\ntime.sleep(600)")
+    course = tiny_notebook.parents[1]
+    command = [sys.executable, "-m", "companion", "run", "--all", "--scale", "ci", "--jobs", "2"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=course, env=processes.environment(), **streams)
+    wait_for(lambda: finished(course, "99_tiny.ipynb") and len(descendants(process)) > 1)
+    family = descendants(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+    assert "99_tiny.ipynb" in out
+    assert "stopped" in out
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def finished(course: Path, name: str) -> bool:
+    path = course / "build/executed/ci" / name
+    return path.is_file() and '"completed"' in path.read_text("utf-8").rsplit('"id": "scoreboard"')[-1]
+
+
+def descendants(process: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.5)
+
+
+def test_notebooks_are_picked_by_lesson_number_and_file(tiny_notebook: Path) -> None:
+    folder = tiny_notebook.parent
+    shutil.copy(tiny_notebook, folder / "00_start_here.ipynb")
+    for name in ("tiny", "99", "99_tiny", "notebooks/99_tiny.ipynb"):
+        assert runner.pick([name], folder) == [tiny_notebook]
+    assert runner.pick(["00_start_here"], folder) == [folder / "00_start_here.ipynb"]
+    with pytest.raises(CompanionError, match="There is no lesson 'huge'; there is tiny"):
+        runner.pick(["huge"], folder)
+    tiny_notebook.unlink()
+    with pytest.raises(CompanionError, match="holds no 99_tiny.ipynb"):
+        runner.pick(["tiny"], folder)
+
+
+def test_children_run_with_one_thread_and_fixed_hashes() -> None:
+    assert processes.environment().items() >= {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}.items()
+    assert os.environ.items() <= {**processes.environment(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}.items()
