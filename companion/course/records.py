@@ -146,7 +146,8 @@ def _store(lesson: str, scale: str, run: Run) -> Run:
     old = load_record(lesson)
     runs = {**old.runs, scale: run}
     kept = tuple(note for note in old.harmless if note["scale"] != scale)
-    _write(lesson, Record({name: runs[name] for name in SCALES if name in runs}, kept))
+    order = [*filter(runs.__contains__, SCALES), *sorted(runs.keys() - set(SCALES))]
+    _write(lesson, Record({name: runs[name] for name in order}, kept))
     return load_record(lesson).runs[scale]
 
 

@@ -44,7 +44,8 @@ TINY_CELLS = [
     code("parameters", 'scale = "laptop"\ndevice = "auto"\nseed = 0', "parameters"),
     code(
         "setup",
-        "import matplotlib.pyplot as plt\n\nfrom companion.lab import Lab\nfrom companion.tiny.experiment import experiment\n\n"
+        "import matplotlib.pyplot as plt\n\n"
+        "from companion.lab import Lab\nfrom companion.tiny.experiment import experiment\n\n"
         'lab = Lab("tiny", scale=scale, device=device, seed=seed)',
     ),
     code("measure", "measurements = lab.measure(experiment)"),

@@ -116,7 +116,7 @@ def test_notebooks_are_picked_by_lesson_number_and_file(tiny_notebook: Path) -> 
     with pytest.raises(CompanionError, match="There is no lesson 'huge'; there is tiny"):
         runner.pick(["huge"], folder)
     tiny_notebook.unlink()
-    with pytest.raises(CompanionError, match="holds no 99_tiny.ipynb"):
+    with pytest.raises(CompanionError, match=r"holds no 99_tiny\.ipynb"):
         runner.pick(["tiny"], folder)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from companion.errors import CompanionError
 from companion.lab import Config as BaseConfig
-from companion.lab import Measurement
+from companion.lab import Measurement, Plan
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Config(BaseConfig):
     """How many numbers are averaged."""
 
     size: int = 100
-    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"seeds": 2, "size": 10}, "study": {"seeds": 10}}
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"seeds": 1, "size": 10}, "study": {"seeds": 10}}
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
@@ -29,3 +29,6 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     noise = torch.randn(config.size, device=device)
     means = {"shifted": (noise + 5).mean(), "plain": noise.mean()}
     return [Measurement("mean", method, "all", seed, float(value)) for method, value in means.items()]
+
+
+FURTHER = {"rehearsal": Plan(experiment, Config.at("ci"), first_seed=100)}
