@@ -52,6 +52,12 @@ class ColdStart:
         free = labelled & ~(self.train | self.val | self.isolation_val)
         return {"head": self.head & free, "tail": self.tail & free, "isolation": self.isolation & free, "overall": free}
 
+    def validation_groups(self, labelled: Tensor) -> dict[str, Tensor]:
+        """The same four groups among the nodes set aside for choices."""
+        free = labelled & (self.val | self.isolation_val)
+        isolated = self.isolation_val & labelled
+        return {"head": self.head & free, "tail": self.tail & free, "isolation": isolated, "overall": free}
+
 
 def cold_start(
     edge_index: Tensor, labels: Tensor, per_class: int, share: float, validation: int, seed: int

@@ -34,6 +34,10 @@ class NeighbourSampler(BaseSampler):
         row, col = coalesce(_renumber(pairs, nodes))
         return SamplerOutput(node=nodes, row=row, col=col, edge=None, metadata=(index.input_id, index.time))
 
+    def sample_from_edges(self, *_: object, **__: object) -> SamplerOutput:
+        """Not offered: the course samples around nodes."""
+        raise NotImplementedError("NeighbourSampler samples around nodes; it has no sampling around edges.")
+
     def _hop(self, frontier: Tensor, size: int) -> Tensor:
         degree = self.start[frontier + 1] - self.start[frontier]
         frontier, degree = frontier[degree > 0], degree[degree > 0]

@@ -75,9 +75,9 @@ def test_the_weakest_comparison_decides():
 def test_trend_needs_every_step():
     steps = [runs("a", values, s) for s, values in (("0", [9, 9.1, 9]), ("1", [7, 7.2, 7.1]), ("2", [6, 6.1, 5.9]))]
     falling = claim(kind="trend", direction="lower", against=None, method="", along=["a @ 0", "a @ 1", "a @ 2"])
-    assert judge(falling, sum(steps, []), "laptop").verdict == HOLDS
+    assert judge(falling, [row for step in steps for row in step], "laptop").verdict == HOLDS
     back = claim(kind="trend", direction="lower", against=None, method="", along=["a @ 0", "a @ 2", "a @ 1"])
-    assert judge(back, sum(steps, []), "laptop").verdict == FAILS
+    assert judge(back, [row for step in steps for row in step], "laptop").verdict == FAILS
 
 
 @pytest.mark.parametrize(
