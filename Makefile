@@ -71,6 +71,7 @@ lock: ## write constraints.txt anew from the newest releases that pyproject.toml
 	build/lock/bin/python -m pip install -q $(PIP_ARGS) "torch==$(TORCH_VERSION)" -e ".[dev]"
 	{ sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
+	rm -r build/lock
 
 binder: ## print the Binder link of the repository that this clone came from
 	@echo "https://mybinder.org/v2/git/$$(git remote get-url origin | sed 's|/|%2F|g; s|:|%3A|g')/HEAD?urlpath=lab/tree/notebooks/00_start_here.ipynb"
