@@ -38,12 +38,12 @@ class Config(ScaledConfig):
     steps: int = 100
     batch: int = 1024
     eta: float = 1e-4
-    gcn: Recipe = Recipe()
-    sage: Recipe = Recipe()
+    gcn: Recipe = Recipe(lr=0.03)
+    sage: Recipe = Recipe(lr=0.003)
     teacher: Recipe = Recipe(lr=0.03)
-    mlp: Recipe = Recipe()
-    distilled: Recipe = Recipe()
-    student: StudentRecipe = StudentRecipe()
+    mlp: Recipe = Recipe(lr=0.003, weight_decay=5e-5)
+    distilled: Recipe = Recipe(lr=0.03, weight_decay=5e-5)
+    student: StudentRecipe = StudentRecipe(lr=0.003)
     rewired: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     fanout: tuple[int, ...] = ()
 

@@ -75,8 +75,11 @@ def cold_start(
     cut = _mask(isolated, n)
     kept = edge_index[:, ~(cut[edge_index[0]] | cut[edge_index[1]])]
     remaining = degree(kept[0], n)
-    tail = _lowest(remaining.masked_fill(cut | (remaining == 0), torch.inf), count, generator)
-    head = _lowest(-remaining, count, generator)
+    alone = cut | (remaining == 0)
+    tail = _lowest(remaining.masked_fill(alone, torch.inf), count, generator)
+    tail = tail[~alone[tail]]
+    head = _lowest((-remaining).masked_fill(alone | _mask(tail, n), torch.inf), count, generator)
+    head = head[~(alone | _mask(tail, n))[head]]
     train = _draw_per_class(labels.masked_fill(cut, -1), per_class, generator)
     rest = torch.nonzero((labels >= 0) & ~cut & ~_mask(train, n)).flatten()
     val = rest[torch.randperm(len(rest), generator=generator)[:validation]]
