@@ -50,7 +50,7 @@ def refuse_stderr(path: Path, notebook: NotebookNode) -> None:
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """Drop all that differs between two equal runs or concerns one machine, and stamp the sources' hash."""
     stamp = {"source_sha256": source_sha256(notebook)}
-    notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"}, companion=stamp)
+    notebook.metadata = NotebookNode(kernelspec=dict(KERNEL), language_info={"name": "python"}, companion=stamp)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for cell in notebook.cells:
         cell.metadata = NotebookNode({key: value for key, value in cell.metadata.items() if key in KEPT})

@@ -1,0 +1,218 @@
+"""Every rule of the contract, broken once on a copy of a good notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from companion.course.contract import SECTIONS, broken
+from companion.course.page import squeezed
+from companion.course.refresh import normalise
+from companion.lab import Exercise
+from companion.lab.widgets import WIDGET_VIEW
+
+FILLER = "word " * 140
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def picture() -> NotebookNode:
+    data = {"image/png": PIXEL, "text/plain": "A dot on a white field, as small as can be."}
+    return new_output("display_data", data=data, metadata={"image/png": {"alt": data["text/plain"]}})
+
+
+def verdict(claim: str, value: str) -> NotebookNode:
+    judged = {"lesson": "tiny", "claim": claim, "scale": "laptop", "verdict": value, "findings": []}
+    return new_output("display_data", data={"text/plain": "a table"}, metadata={"companion": judged})
+
+
+def said(text: str) -> NotebookNode:
+    return new_output("stream", name="stdout", text=text)
+
+
+def code(id: str, source: str, *outputs: NotebookNode, tags: tuple[str, ...] = ()) -> NotebookNode:
+    return new_code_cell(source, id=id, outputs=list(outputs), metadata={"tags": list(tags)} if tags else {})
+
+
+def prose(id: str, source: str) -> NotebookNode:
+    return new_markdown_cell(source, id=id)
+
+
+def asked(exercise: Exercise) -> list[NotebookNode]:
+    id = exercise.id.lower()
+    call = f'lab.exercise("{exercise.id}").check(answer)'
+    return [
+        prose(f"{id}-asked", f"### {exercise.heading}\n\n{squeezed(exercise.statement)}"),
+        code(f"{id}-stub", "answer = ..."),
+        code(f"{id}-check", call, said(f"{exercise.id}  not attempted\n"), tags=("nbval-check-output",)),
+    ]
+
+
+def good() -> NotebookNode:
+    """A notebook that keeps the contract (its outputs are made up)."""
+    from companion.tiny.exercises import EXERCISES
+
+    cells = [prose("title", "# Tiny\n\nAdding five adds five.")]
+    for number, name in enumerate(SECTIONS):
+        cells.append(prose(f"section-{number}", f"## {name}\n\n{FILLER}"))
+        if name == "Set-up":
+            defaults = 'scale = "laptop"  # "ci" | "laptop"\ndevice = "auto"\nseed = 0'
+            cells.append(code("parameters", defaults, tags=("parameters",)))
+        if name == "Proof that the code is right":
+            exact = said("X1  Nothing is nothing.\n    max error < 1e-09: True\n")
+            cells.append(code("exact", 'lab.check("X1", 0)', exact, tags=("nbval-check-output",)))
+        if name == "What we found":
+            cells.append(code("claims", "claims", verdict("C1", "holds"), verdict("C2", "fails")))
+        if name == "Exercises":
+            cells += [cell for exercise in EXERCISES for cell in asked(exercise)]
+    for i in range(5):
+        cells[6:6] = [prose(f"look-{i}", "Look at the dot."), code(f"figure-{i}", "show()", picture())]
+    cells += [prose(f"more-{i}", "More words.") for i in range(4)]
+    cells.append(prose("end", "Now shut down this kernel."))
+    return normalise(new_notebook(cells=cells))
+
+
+def problems(notebook: NotebookNode, course: Path) -> list[str]:
+    path = course / "99_tiny.ipynb"
+    path.write_text(json.dumps(notebook), "utf-8")  # as it is: nbformat would repair it
+    return broken(path)
+
+
+def cell(notebook: NotebookNode, id: str) -> NotebookNode:
+    return next(cell for cell in notebook.cells if cell.id == id)
+
+
+def drop(notebook: NotebookNode, id: str) -> None:
+    notebook.cells.remove(cell(notebook, id))
+
+
+def append(id: str, text: str) -> Callable[[NotebookNode], None]:
+    return lambda notebook: cell(notebook, id).update(source=cell(notebook, id).source + text)
+
+
+def change(id: str, /, **values: object) -> Callable[[NotebookNode], None]:
+    return lambda notebook: cell(notebook, id).update(values)
+
+
+def output(id: str, *outputs: NotebookNode) -> Callable[[NotebookNode], None]:
+    return lambda notebook: cell(notebook, id).update(outputs=list(outputs))
+
+
+def insert(place: int, *cells: NotebookNode) -> Callable[[NotebookNode], None]:
+    return lambda notebook: notebook.cells.__setitem__(slice(place, place), cells)
+
+
+def drop_figures(notebook: NotebookNode) -> None:
+    for i in range(5):
+        cell(notebook, f"figure-{i}").outputs = []
+
+
+ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
+WIDGET = new_output("display_data", data={WIDGET_VIEW: {}, "text/plain": "x"})
+BARE = new_output("display_data", data={"image/png": PIXEL})
+
+# What is done to the good notebook, and what is then said.
+BROKEN = {
+    "title": (change("title", source="Tiny"), "the first cell must be Markdown that begins with a title"),
+    "section order": (change("section-0", source="## Setup\n\nwords"), "the sections are Setup, The problem"),
+    "section gone": (lambda n: drop(n, "section-8"), "the sections are Set-up"),
+    "few cells": (lambda n: [drop(n, f"more-{i}") for i in range(4)] + [drop(n, "look-0")], "41 cells; 45 to 70"),
+    "many cells": (insert(8, *(prose(f"p-{i}", "x") for i in range(30))), "cells; 45 to 70 are allowed"),
+    "few words": (change("section-1", source="## The problem\n\nnone"), "words; 1800 to 2600 are allowed"),
+    "many words": (append("section-1", "word " * 900), "words; 1800 to 2600 are allowed"),
+    "few figures": (output("figure-0"), "4 figures; 5 to 8 are allowed"),
+    "much code": (lambda n: [append(f"e{i}-stub", "\na = 1" * 60)(n) for i in range(1, 4)], "lines of code; 1 to 180"),
+    "long cell": (append("figure-1", "\na = 1" * 12), "figure-1: 13 lines of code, at most 12"),
+    "late figure": (insert(1, *(prose(f"p-{i}", "x") for i in range(10))), "none of the first 10 cells shows a figure"),
+    "no parameters": (lambda n: drop(n, "parameters"), "0 are tagged"),
+    "two parameters": (change("figure-0", metadata={"tags": ["parameters"]}), "2 are tagged"),
+    "late parameters": (
+        insert(1, code("early", "a = 1", said("x"))),
+        "exactly one cell is tagged parameters, the first",
+    ),
+    "wrong default": (
+        change("parameters", source='scale = "ci"'),
+        "must set scale = 'laptop'; device = 'auto'; seed = 0",
+    ),
+    "code in a row": (insert(8, code("a", "a"), code("b", "b"), code("c", "c")), "the third code cell in a row"),
+    "no sentence": (change("look-2", source="### A heading"), "figure-2: no sentence before it"),
+    "no exercise": (lambda n: drop(n, "e3-asked"), "no heading reads '### E3 · One and one · ★ · 1 minutes'"),
+    "other statement": (
+        change("e1-asked", source="### E1 · One and one · ★ · 1 minutes"),
+        "does not hold the statement",
+    ),
+    "no stub": (change("e2-stub", source="answer = 2"), "e2-asked: a stub (with ...)"),
+    "no check": (lambda n: drop(n, "e2-check"), "e2-asked: a stub (with ...)"),
+    "unchecked check": (change("e2-check", metadata={}), "the check of E2 needs the tag nbval-check-output"),
+    "solved": (output("e2-check", said("E2  right")), "must hold the stub of E2"),
+    "other verdict": (output("claims", verdict("C1", "open"), verdict("C2", "fails")), "C1 open, expected holds"),
+    "no verdict": (output("claims", verdict("C1", "holds")), "C2 was not judged"),
+    "no exact check": (output("exact", said("X1")), "the exact check X1 was not made, or fails"),
+    "no ending": (change("end", source="Good-bye."), "the last Markdown cell must say to shut down the kernel"),
+    "order": (change("claims", execution_count=1), "claims: was run as number 1"),
+    "never run": (change("claims", execution_count=None), "claims: was run as number None"),
+    "error": (output("claims", ERROR), "claims: ended in an error: ValueError: no"),
+    "stderr": (output("claims", new_output("stream", name="stderr", text="oh")), "claims: wrote to stderr: oh"),
+    "warning": (output("claims", said("x.py:3: UserWarning: oh")), "claims: shows a warning: UserWarning: oh"),
+    "path": (output("claims", said("see /home/ann/x")), "claims: holds a path of one machine: /home/ann/x"),
+    "path in prose": (append("look-1", " /Users/ann/x"), "look-1: holds a path of one machine: /Users/ann/x"),
+    "widget": (output("claims", WIDGET), "which an untrusted notebook does not show"),
+    "no alt": (output("figure-3", BARE), "figure-3: a picture has no alternative text"),
+    "unchecked": (output("exact"), "exact: is checked by nbval and has no output to check"),
+    "raises": (change("figure-0", metadata={"tags": ["raises-exception"]}), "makes papermill fail"),
+    "stalls": (append("figure-0", "\ninteract(f)"), "Output, interact and interactive make runs stall"),
+    "generated id": (change("look-0", id="3f2a9c1e"), "give the cell a readable id"),
+    "uuid": (change("look-0", id="beef1234-12ab-4cde-9f00-0123456789ab"), "give the cell a readable id"),
+    "twice the id": (change("look-0", id="look-1"), "notebook: not valid: Non-unique cell id"),
+    "invalid": (change("claims", execution_count="one"), "notebook: not valid"),
+    "kernel": (lambda n: n.metadata.kernelspec.update(name="mine"), "the kernel must be python3"),
+    "metadata": (lambda n: n.metadata.update(widgets={}), "metadata widgets must go"),
+    "cell metadata": (change("look-0", metadata={"papermill": {}}), "look-0: cell metadata 'papermill' must go"),
+    "large": (append("look-0", "\n" + "-" * 1_000_000), "bytes, at most 1000000 are allowed"),
+}
+
+
+def test_the_good_notebook_keeps_the_contract(tiny_course: Path) -> None:
+    assert problems(good(), tiny_course) == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_rule_is_named(name: str, tiny_course: Path) -> None:
+    action, sentence = BROKEN[name]
+    notebook = good()
+    action(notebook)
+    assert any(sentence in problem for problem in problems(notebook, tiny_course))
+
+
+def test_an_edit_after_the_run_is_seen(tiny_course: Path) -> None:
+    notebook = good()
+    cell(notebook, "look-0").source += " Edited."
+    assert problems(notebook, tiny_course) == [
+        "notebook: a cell was edited after the outputs were made; run `python -m companion refresh`"
+    ]
+
+
+def test_too_few_exercises(tiny_course: Path) -> None:
+    source = tiny_course / "companion/tiny/exercises.py"
+    source.write_text(source.read_text().replace("range(1, 6)", "range(1, 5)"))
+    assert "notebook: 4 exercises, at least 5 are needed" in problems(good(), tiny_course)
+
+
+def test_a_stripped_notebook_breaks_it(tiny_course: Path) -> None:
+    notebook = good()
+    for each in notebook.cells:
+        if each.cell_type == "code":
+            each.update(outputs=[], execution_count=None)
+    assert len(problems(notebook, tiny_course)) > 10
+
+
+def test_the_first_page_owes_the_hygiene_alone(tiny_course: Path) -> None:
+    path = tiny_course / "00_start_here.ipynb"
+    page = normalise(new_notebook(cells=[prose("title", "# Start"), code("hello", "print(1)", said("1"))]))
+    path.write_text(nbformat.writes(page), "utf-8")
+    assert broken(path) == []
