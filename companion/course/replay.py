@@ -1,0 +1,72 @@
+"""Replay: run a committed notebook again, at laptop scale, and say what differs. Needs the extra `dev` (nbval).
+
+nbval compares the text of the checked cells; the measured numbers, which move with the processor, are compared with the
+committed ones under each claim's own tolerance, and the verdicts with those that the lesson expects.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from companion.course import results
+from companion.course.processes import environment
+from companion.lab import Lesson
+from companion.lab.notebook import RESULTS_FOLDER
+
+CELL_SECONDS = 600
+NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_SECONDS), "-p", "no:cacheprovider"]
+ALONE = ["-q", "-p", "no:xdist", "-o", "addopts=", "-o", f"timeout={2 * CELL_SECONDS}"]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What differed, and the peak memory of the run, its kernel included."""
+
+    problems: tuple[str, ...]
+    peak_mb: int
+
+
+def replay(path: Path, lesson: Lesson | None) -> Replay:
+    """Run a notebook as it is and compare it with what is committed."""
+    with tempfile.TemporaryDirectory() as folder:
+        code, said, peak_mb = _nbval(path, Path(folder))
+        problems = [f"nbval: {said}"] if code else []
+        if lesson:
+            problems += _differences(path, Path(folder) / f"{lesson.name}.jsonl", lesson)
+    return Replay(tuple(problems), peak_mb)
+
+
+def _differences(path: Path, published: Path, lesson: Lesson) -> list[str]:
+    lines = published.read_text("utf-8").splitlines() if published.is_file() else []
+    fresh = [json.loads(line) for line in lines]
+    exact = {check.id for check in lesson.checks}
+    failed = [
+        f"{row['claim']}: the exact check fails" for row in fresh if row["claim"] in exact and row["verdict"] != "holds"
+    ]
+    missing = [f"{id}: the exact check was not made" for id in sorted(exact - {row["claim"] for row in fresh})]
+    verdicts = {row["claim"]: row["verdict"] for row in fresh}
+    committed = results.judgements(results.read(path))
+    return [
+        *failed,
+        *missing,
+        *results.compare(committed, fresh, lesson),
+        *results.surprises(verdicts, lesson, "laptop"),
+    ]
+
+
+def _nbval(path: Path, folder: Path) -> tuple[int, str, int]:
+    command = [sys.executable, "-m", "pytest", *ALONE, *NBVAL, str(path)]
+    with (folder / "nbval.txt").open("w+", encoding="utf-8") as log:
+        env = {**environment(), RESULTS_FOLDER: str(folder)}
+        process = subprocess.Popen(command, cwd=path.parent, env=env, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)  # unlike Popen.wait it tells the memory, of the kernel too
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return process.returncode, log.read(), usage.ru_maxrss // unit
