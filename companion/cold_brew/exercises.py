@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from companion.cold_brew.checks import TABLE_11, small_graph
-from companion.cold_brew.method import SEGNN, adjacency, attend
+from companion.cold_brew.checks import TABLE_11
+from companion.cold_brew.method import attend
 from companion.lab.exercises import Exercise, NotYet, require_close
 
 # ---------------------------------------------------------------- E1: FCR
@@ -50,44 +50,7 @@ def wrong_fcr_silent(z_gnn: float, z_mlp: float, z_lp: float) -> float:
     return ratio if z_mlp <= z_gnn else 100 + ratio
 
 
-# ---------------------------------------------------------------- E2: a GCN on an isolated node
-
-
-def check_isolated(answer: Callable[[SEGNN, Tensor], Tensor]) -> None:
-    """Against the teacher itself on isolated nodes of a random graph."""
-    torch.manual_seed(7)
-    n, x, teacher = 40, torch.randn(40, 6), SEGNN(40, [6, 8, 3], dropout=0.0).eval()
-    for layer in teacher.layers:
-        torch.nn.init.normal_(layer.embedding.weight)
-    rows = torch.arange(35, 40)
-    with torch.no_grad():
-        wanted = teacher(x, adjacency(small_graph(), n))[rows]
-        given = answer(teacher, x)
-    if not isinstance(given, Tensor) or given.shape != (n, 3):
-        raise NotYet(f"return a tensor of shape (N, classes) = ({n}, 3): the scores of every node taken alone.")
-    require_close(given[rows], wanted, 1e-5, "the score of an isolated node")
-
-
-def solve_isolated(teacher: SEGNN, x: Tensor) -> Tensor:
-    """An isolated node's row of A~ is a unit vector, so aggregation drops out."""
-    first, last = teacher.layers
-    hidden = (first.linear(x) + first.embedding.weight).relu()
-    return last.linear(hidden) + last.embedding.weight
-
-
-def wrong_isolated_no_embedding(teacher: SEGNN, x: Tensor) -> Tensor:
-    """Forgets the structural embeddings."""
-    first, last = teacher.layers
-    return last.linear(first.linear(x).relu())
-
-
-def wrong_isolated_late_relu(teacher: SEGNN, x: Tensor) -> Tensor:
-    """Adds the embedding after the nonlinearity."""
-    first, last = teacher.layers
-    return last.linear(first.linear(x).relu() + first.embedding.weight) + last.embedding.weight
-
-
-# ---------------------------------------------------------------- E3: virtual neighbours
+# ---------------------------------------------------------------- E2: virtual neighbours
 
 
 def check_attention(answer: Callable[[Tensor, Tensor, int], Tensor]) -> None:
@@ -118,7 +81,7 @@ def wrong_attention_late(queries: Tensor, memory: Tensor, k: int) -> Tensor:
     return (weights.unsqueeze(-1) * memory[index]).sum(1)
 
 
-# ---------------------------------------------------------------- E4: purity of virtual neighbourhoods
+# ---------------------------------------------------------------- E3: purity of virtual neighbourhoods
 
 
 def check_purity(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
@@ -147,7 +110,7 @@ def wrong_purity_fraction(index: Tensor, key_labels: Tensor, query_labels: Tenso
     return solve_purity(index, key_labels, query_labels) / 100
 
 
-# ---------------------------------------------------------------- E5: the degree gate
+# ---------------------------------------------------------------- E4: the degree gate
 
 
 def check_gate(answer: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> None:
@@ -174,7 +137,7 @@ def wrong_gate_swapped(teacher: Tensor, student: Tensor, degrees: Tensor, m: int
     return torch.where((degrees >= m).unsqueeze(1), student, teacher)
 
 
-# ---------------------------------------------------------------- E6: the leak of self-retrieval
+# ---------------------------------------------------------------- E5: the leak of self-retrieval
 
 
 def check_masked(answer: Callable[[Tensor, Tensor, int, Tensor], Tensor]) -> None:
@@ -231,21 +194,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E2",
-        title="A graph network alone with itself",
-        stars=1,
-        minutes=10,
-        statement="Write `alone(teacher, x)`: the scores (N, classes) that the two-layer teacher gives every node if "
-        "the graph had no edge at all, without building an adjacency.",
-        check=check_isolated,
-        hints=(
-            "What is the row of A~ of a node whose only edge is its self-loop?",
-            "`first, last = teacher.layers`; each layer has a `linear` and an `embedding.weight`.",
-        ),
-        solution=solve_isolated,
-        wrong=(wrong_isolated_no_embedding, wrong_isolated_late_relu),
-    ),
-    Exercise(
-        id="E3",
         title="Virtual neighbours",
         stars=2,
         minutes=15,
@@ -260,7 +208,7 @@ EXERCISES = (
         wrong=(wrong_attention_zero, wrong_attention_late),
     ),
     Exercise(
-        id="E4",
+        id="E3",
         title="How pure are virtual neighbourhoods",
         stars=2,
         minutes=15,
@@ -273,7 +221,7 @@ EXERCISES = (
         wrong=(wrong_purity_unlabelled, wrong_purity_fraction),
     ),
     Exercise(
-        id="E5",
+        id="E4",
         title="A gate on the degree",
         stars=3,
         minutes=20,
@@ -286,7 +234,7 @@ EXERCISES = (
         wrong=(wrong_gate_strict, wrong_gate_swapped),
     ),
     Exercise(
-        id="E6",
+        id="E5",
         title="Research: does the student cheat in training?",
         stars=4,
         minutes=60,

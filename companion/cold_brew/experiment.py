@@ -232,7 +232,7 @@ def describe(recipe: Recipe) -> str:
 STUDY = Config.at("study")
 FURTHER = {
     "choice": Plan(choose, replace(STUDY, seeds=3), first_seed=100),
-    "rehearsal": Plan(rehearse, STUDY, first_seed=100),
+    "rehearsal": Plan(rehearse, replace(STUDY, validation=3000), first_seed=100),
     "label-rich": Plan(experiment, replace(STUDY, per_class=200)),
     "Cora": Plan(experiment, replace(STUDY, data="Cora", per_class=86)),
     "CiteSeer": Plan(experiment, replace(STUDY, data="CiteSeer", per_class=100)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from companion.cold_brew.checks import TABLE_11
 from companion.cold_brew.experiment import BUCKETS
 from companion.cold_brew.method import ColdStart, attend
 from companion.lab.evidence import Arm, Measurement, by_seed
-from companion.lab.figures import new_figure, seed_dots, seed_lines
+from companion.lab.figures import new_figure, seed_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ NAMES = {
     "no neighbours": "student, no neighbours",
     "plain logits": "student, plain logits",
 }
+REAL_ARMS = ("gcn", "sage", "teacher", "mlp", "distilled", "student")
 
 
 def seeds_of(measurements: Iterable[Measurement], method: str, setting: str) -> list[float]:
@@ -50,16 +52,6 @@ def isolated_accuracy(measurements: Sequence[Measurement], arms: Sequence[str]) 
     ax.set(xlabel="accuracy on isolated nodes, %", xlim=(0, None), ylim=(-0.6, len(arms) - 0.2))
     ax.set_yticks(range(len(arms)), [NAMES[arm] for arm in reversed(arms)])
     ax.grid(axis="y", visible=False)
-    return figure
-
-
-def groups(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figure:
-    """Accuracy by group of nodes, arms side by side."""
-    names = ["isolation", "tail", "head", "overall"]
-    figure, ax = new_figure(width=8.0)
-    seed_dots(ax, names, {NAMES[arm]: [seeds_of(measurements, arm, group) for group in names] for arm in arms})
-    ax.set(ylabel="accuracy, %", ylim=(0, 100))
-    ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.25))
     return figure
 
 
@@ -99,6 +91,21 @@ def degrees(edge_index: Tensor, split: ColdStart) -> Figure:
     ax.set(xscale="log", yscale="log", xlabel="neighbours before isolation", ylabel="nodes")
     ax.legend()
     return figure
+
+
+def deltas(measurements: Sequence[Measurement]) -> tuple[float, float]:
+    """Mean (delta_MLP, delta_LP) over the seeds, from overall accuracies (Eq. 5a)."""
+    gnn, mlp, lp = (float(np.mean(seeds_of(measurements, arm, "overall"))) for arm in ("gcn", "mlp", "lp"))
+    return gnn - mlp, gnn - lp
+
+
+def real_rows(runs: Mapping[str, Sequence[Measurement]]) -> list[list[str]]:
+    """Rows of a table: graph, group, then mean and standard deviation over seeds of each arm."""
+    rows = []
+    for graph, group in product(runs, ("isolation", "tail", "head", "overall")):
+        seeds = [seeds_of(runs[graph], arm, group) for arm in REAL_ARMS]
+        rows.append([graph, group, *(f"{np.mean(values):.1f} ({np.std(values, ddof=1):.1f})" for values in seeds)])
+    return rows
 
 
 def fcr_plane(ours: Mapping[str, tuple[float, float]]) -> Figure:
