@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = {
-    "lp": "label propagation",
-    "sage": "GraphSAGE",
-    "mlp": "MLP",
     "gcn": "GCN",
-    "teacher": "teacher (SE-GNN)",
-    "distilled": "distilled MLP",
     "student": "student (Cold Brew)",
+    "mlp": "MLP",
+    "distilled": "distilled MLP",
+    "sage": "GraphSAGE",
+    "teacher": "teacher (SE-GNN)",
+    "lp": "label propagation",
     "no neighbours": "student, no neighbours",
     "plain logits": "student, plain logits",
 }
+LABEL_LEFT = ("Chameleon", "Cora", "Wisconsin")  # their names would cover a neighbour's in the plane of FCR
 REAL_ARMS = ("gcn", "sage", "teacher", "mlp", "distilled", "student")
 
 
@@ -59,7 +60,7 @@ def by_degree(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figur
     """Accuracy against the degree that is left: the lines cross."""
     figure, ax = new_figure(width=7.5)
     rows = {NAMES[arm]: np.array([seeds_of(measurements, arm, bucket) for bucket in BUCKETS]).T for arm in arms}
-    seed_lines(ax, range(len(BUCKETS)), rows)
+    seed_lines(ax, range(len(BUCKETS)), rows, list(NAMES.values()))
     ax.set_xticks(range(len(BUCKETS)), [bucket.removeprefix("degree ") for bucket in BUCKETS])
     ax.set(xlabel="neighbours left in the graph", ylabel="accuracy, %")
     return figure
@@ -70,7 +71,7 @@ def spurious_edges(measurements: Sequence[Measurement], arms: Sequence[str], sha
     figure, ax = new_figure(width=7.5)
     settings = [f"tail, {share:.0%} rewired" for share in shares]
     rows = {NAMES[arm]: np.array([seeds_of(measurements, arm, setting) for setting in settings]).T for arm in arms}
-    seed_lines(ax, [100 * share for share in shares], rows)
+    seed_lines(ax, [100 * share for share in shares], rows, list(NAMES.values()))
     ax.set(xlabel="tail edges that lead to a random node, %", ylabel="accuracy on the tail, %")
     return figure
 
@@ -115,11 +116,12 @@ def fcr_plane(ours: Mapping[str, tuple[float, float]]) -> Figure:
     for points, marker, colour in ((paper, "o", "C0"), (ours, "*", "C1")):
         for name, (x, y) in points.items():
             ax.plot(x, y, marker, color=colour, ms=7 if marker == "o" else 14)
-            ax.annotate(name, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=9)
+            side, shift = ("right", -6) if name in LABEL_LEFT else ("left", 6)
+            ax.annotate(name, (x, y), (shift, 5), textcoords="offset points", ha=side, fontsize=9)
     ax.axvline(0, color="0.5", lw=1)
     ax.plot([0, 45], [0, 45], "--", color="0.5", lw=1)
     ax.text(20, 22, "FCR 50 %", rotation=38, color="0.35")
-    ax.text(0.6, 43, "FCR 100 %", color="0.35", ha="left")
+    ax.text(0.6, 43, "FCR 100 %", color="0.35")
     ax.set(xlabel="what the graph adds to features: GNN - MLP, points", ylabel="what features add: GNN - LP, points")
     ax.set(ylim=(0, 46))
     return figure
@@ -130,13 +132,13 @@ def toy(memory: np.ndarray, query: np.ndarray, found: np.ndarray, weights: Seque
     figure, ax = new_figure(width=5.6, height=4.0)
     for i, (key, weight) in enumerate(zip(memory, weights, strict=True)):
         ax.plot(*key, "o", color="C0", ms=6 + 22 * weight)
-        ax.annotate(f"node {i}: weight {weight:.2f}", key, xytext=(10, 6), textcoords="offset points")
+        ax.annotate(f"node {i}: {weight:.2f}", key, xytext=(10, 6), textcoords="offset points")
     for point, marker, name, offset in (
-        (query, "X", "guess of the first MLP", -16),
-        (found, "*", "virtual neighbourhood", 12),
+        (query, "X", "guess of the first MLP", 12),
+        (found, "*", "virtual neighbourhood", -14),
     ):
         ax.plot(*point, marker, color="C1", ms=13)
-        ax.annotate(name, point, xytext=(10, offset), textcoords="offset points", color="C1")
+        ax.annotate(name, point, (10, offset), textcoords="offset points")
     ax.set(xlabel="memory, first number", ylabel="memory, second number", xlim=(-0.2, 1.6), ylim=(-0.2, 1.3))
     return figure
 

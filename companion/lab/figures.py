@@ -21,6 +21,7 @@ LARGEST_BYTES = 120_000
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 SMALLEST_ALT = 30
+INK = "0.15"
 
 
 def use_style() -> None:
@@ -87,30 +88,28 @@ def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Seq
     ax.grid(axis="x", visible=False)
 
 
-def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any]) -> None:
-    """Mean lines with a dot a seed, each line labelled at its right end: `values[name]` is (seeds, len(x))."""
+def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any], known: Sequence[str] = ()) -> None:
+    """Mean lines with a dot a seed, each line labelled at its right end: `values[name]` is (seeds, len(x)).
+
+    A name has the same colour, marker and dashes in every figure that is given the same list of `known` names.
+    """
     ends = []
     for i, (name, rows) in enumerate(values.items()):
+        k = known.index(name) if name in known else i
+        colour, marker = f"C{k}", MARKERS[k % len(MARKERS)]
         rows = np.asarray(rows, dtype=float)
-        ax.plot(x, rows.mean(0), lw=2, color=f"C{i}", linestyle=DASHES[i % len(DASHES)])
+        ax.plot(x, rows.mean(0), marker, lw=2, color=colour, linestyle=DASHES[k % len(DASHES)], ms=7)
         for row in rows:
-            ax.plot(x, row, MARKERS[i % len(MARKERS)], color=f"C{i}", alpha=0.45, ms=4)
-        ends.append((float(rows.mean(0)[-1]), name, f"C{i}"))
+            ax.plot(x, row, marker, color=colour, alpha=0.35, ms=3.5)
+        ends.append((float(rows.mean(0)[-1]), name, INK))
     label_right(ax, float(x[-1]), ends)
 
 
-def label_right(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap: float = 0.065) -> None:
+def label_right(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap: float = 0.07) -> None:
     """Names at the right end of lines, pushed apart so that none covers another: (height, name, colour)."""
     low, high = ax.get_ylim()
     floor = -np.inf
     for y, name, colour in sorted(ends):
         floor = max(y, floor + gap * (high - low))
-        ax.annotate(
-            name,
-            (x, floor),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            annotation_clip=False,
-        )
+        beside = (x, floor)
+        ax.annotate(name, beside, (10, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)
