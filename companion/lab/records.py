@@ -93,7 +93,7 @@ def load_record(name: str) -> Record:
 def source_hash(name: str) -> str:
     """Hash of the code that decides a lesson's numbers: its experiment, and what that imports from the package.
 
-    `companion.lab` is left out, and comments, docstrings and layout do not count.
+    `companion.lab` and the faces of packages (`__init__.py`) are left out; comments, docstrings and layout do not count.
     """
     folder = folder_of(name)
     digest = hashlib.sha256()
@@ -124,8 +124,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _files(module: str, root: Path) -> list[Path]:
-    base = root.joinpath(*module.split(".")[1:])
-    return [base.with_suffix(".py"), base / "__init__.py"]
+    return [root.joinpath(*module.split(".")[1:]).with_suffix(".py")]
 
 
 def _bare(path: Path) -> str:
