@@ -106,7 +106,7 @@ def scoreboard(scale: str | None, markdown: bool, writes: bool, notebooks: Path 
     from companion.course import scoreboard as board
     from companion.course.places import build_folder, notebooks_folder, repository
 
-    folder = build_folder() / "executed" / scale if scale else notebooks_folder(notebooks)
+    folder = notebooks_folder(build_folder() / "executed" / scale if scale else notebooks)
     rows = board.rows(folder)
     if writes:
         board.write(repository() / README, rows)
@@ -180,7 +180,7 @@ def status() -> None:
     table = Table("set", "title", "size", "needed by", "state")
     for name, card in store.cards().items():
         table.add_row(name, card.title, card.size, card.tier, store.status(name))
-    Console().print(table)
+    Console(markup=False, highlight=False).print(table)
     click.echo(f"The cache is {store.cache_dir()}; COMPANION_DATA moves it.")
 
 

@@ -15,7 +15,7 @@ def notebooks_folder(given: Path | None = None) -> Path:
     """The folder of notebooks: the one given, else that of the current directory or above it, else the repository's."""
     if given is not None:
         if not _holds_notebooks(given):
-            raise CompanionError(f"{given} holds no notebook; name a folder that does with --notebooks.")
+            raise CompanionError(f"{given} holds no notebooks; name a folder that does, or run them first.")
         return given.resolve()
     here = Path.cwd()
     places = [here, *(up / "notebooks" for up in (here, *here.parents)), repository() / "notebooks"]

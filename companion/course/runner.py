@@ -82,7 +82,7 @@ def show(outcomes: Sequence[Outcome], scale: str) -> None:
     for row in outcomes:
         cost = [f"{row.wall_s:.0f}", f"{row.cpu_s:.0f}", f"{row.peak_mb:.0f}"]
         table.add_row(row.notebook, row.status, *cost, row.verdicts or row.error)
-    console = Console()
+    console = Console(markup=False, highlight=False)  # errors hold brackets
     console.print(table)
     for row in outcomes:
         if row.status == FAILED:

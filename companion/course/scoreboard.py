@@ -64,7 +64,7 @@ def show(board: list[Row]) -> None:
     table = Table(*HEADER, title="Scoreboard", show_lines=True)
     for row in board:
         table.add_row(*row.cells())
-    Console().print(table if board else "There is no lesson yet.")
+    Console(markup=False, highlight=False).print(table if board else "There is no lesson yet.")
 
 
 def markdown(board: list[Row]) -> str:

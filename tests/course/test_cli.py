@@ -28,10 +28,11 @@ def call(*arguments: str, code: int = 0) -> None:
         (["run", "tiny", "--seed", "1.5"], "'1.5' is not a seed; use a whole number, 0 or larger"),
         (["run", "tiny", "--seed", "-1"], "'-1' is not a seed; use a whole number, 0 or larger"),
         (["run"], "Name the lessons to run, or say --all, and not both."),
-        (["run", "tiny", "--notebooks", "nowhere"], "nowhere holds no notebook"),
+        (["run", "tiny", "--notebooks", "nowhere"], "nowhere holds no notebooks"),
         (["frobnicate"], "No such command 'frobnicate'"),
-        (["record", "tiny", "--scale", "huge"], "scale = 'huge' is not a scale"),
+        (["record", "tiny", "--scale", "huge"], "tiny has no run 'huge' to record; choose one of ci,"),
         (["data", "fetch", "nothing"], "There is no data set 'nothing'"),
+        (["scoreboard", "--run", "study"], "study holds no notebooks; name a folder that does, or run them first."),
         (["scoreboard", "--write"], "README.md cannot be used: No such file or directory."),
     ],
 )
