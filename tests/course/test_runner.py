@@ -15,8 +15,9 @@ import nbformat
 import psutil
 import pytest
 
-from companion.course import processes, runner
+from companion.course import processes, results, runner
 from companion.errors import CompanionError
+from companion.lab import load_lesson
 
 
 def with_cell(notebook: Path, target: str, source: str) -> Path:
@@ -30,7 +31,7 @@ def with_cell(notebook: Path, target: str, source: str) -> Path:
 
 def test_a_notebook_that_fails_is_kept_and_named_and_the_others_run(tiny_notebook: Path, capsys) -> None:
     with_cell(tiny_notebook, "98_broken.ipynb", "raise ValueError('planted')")
-    outcomes = runner.run(runner.pick((), tiny_notebook.parent), "ci", jobs=2)
+    outcomes = runner.run(runner.pick((), tiny_notebook.parent), "ci", seed=7, jobs=2)
     assert [(o.notebook, o.status) for o in outcomes] == [("98_broken.ipynb", "failed"), ("99_tiny.ipynb", "passed")]
     broken, tiny = outcomes
     assert broken.error == "cell facts: ValueError: planted"
@@ -39,18 +40,14 @@ def test_a_notebook_that_fails_is_kept_and_named_and_the_others_run(tiny_noteboo
     assert 100 < tiny.peak_mb < 1500
     kept = tiny_notebook.parents[1] / "build/executed/ci"
     assert "ValueError" in (kept / "98_broken.ipynb").read_text("utf-8")
+    executed = (kept / "99_tiny.ipynb").read_text("utf-8")
+    assert "seed = 7" in executed
+    assert 'scale = \\"ci\\"' in executed
     report = json.loads((kept / "run.json").read_text("utf-8"))
     assert report["scale"] == "ci"
     assert report["notebooks"][1]["peak_mb"] == tiny.peak_mb
     runner.show(outcomes, "ci")
     assert "98_broken.ipynb failed: cell facts: ValueError: planted. It is kept" in capsys.readouterr().out
-
-
-def test_the_parameters_reach_the_notebook(tiny_notebook: Path) -> None:
-    runner.run([tiny_notebook], "ci", seed=7)
-    executed = (tiny_notebook.parents[1] / "build/executed/ci/99_tiny.ipynb").read_text("utf-8")
-    assert "seed = 7" in executed
-    assert 'scale = \\"ci\\"' in executed
 
 
 def test_a_notebook_without_the_parameters_fails_at_once(tiny_notebook: Path) -> None:
@@ -66,11 +63,10 @@ def test_a_kernel_that_dies_is_reported(tiny_notebook: Path) -> None:
     assert (outcome.status, outcome.error) == ("failed", "the kernel died: out of memory?")
 
 
-def test_an_unexpected_verdict_is_named(tiny_notebook: Path) -> None:
-    lesson = tiny_notebook.parents[1] / "companion/tiny/lesson.toml"
-    lesson.write_text(lesson.read_text().replace('{ laptop = "fails"', '{ laptop = "holds"'))
-    (outcome,) = runner.run([tiny_notebook], "laptop")
-    assert outcome.verdicts == "1 holds, 1 fails; C2 fails, expected holds"
+def test_an_unexpected_verdict_is_named(tiny_course: Path) -> None:
+    lesson = load_lesson("tiny")
+    assert results.summary({"C1": "holds", "C2": "fails"}, lesson, "laptop") == "1 holds, 1 fails"
+    assert results.summary({"C1": "open"}, lesson, "laptop") == "1 open; C2 was not judged; C1 open, expected holds"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
