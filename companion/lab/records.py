@@ -93,7 +93,7 @@ def load_record(name: str) -> Record:
 def source_hash(name: str) -> str:
     """Hash of the code that decides a lesson's numbers: its experiment, and what that imports from the package.
 
-    `companion.lab` and the faces of packages (`__init__.py`) are left out; comments, docstrings and layout do not count.
+    `companion.lab` and the faces of packages (`__init__.py`) are left out; comments, docstrings, layout do not count.
     """
     folder = folder_of(name)
     digest = hashlib.sha256()
