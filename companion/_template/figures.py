@@ -11,7 +11,7 @@ from torch import Tensor
 from companion._template.experiment import OUTLIER, place
 from companion._template.method import exact_risk, own_strength
 from companion.lab.evidence import Arm, Measurement, by_seed
-from companion.lab.figures import label_right, new_figure, seed_dots, seed_lines
+from companion.lab.figures import DASHES, INK, MARKERS, new_figure, seed_dots, seed_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ NAMES = {
     "positive-part": "positive part",
     "oracle": "oracle",
 }
+LOOK = {arm: i for i, arm in enumerate(NAMES)}  # the number of its colour and marker, in every figure
 RISK = "risk: squared error a coordinate"
 
 
@@ -41,7 +42,7 @@ def toy(truth: Sequence[float], seen: Sequence[float], estimate: Sequence[float]
     kinds = {"truth": (truth, "|", "black"), "seen": (seen, "o", "C0"), "James-Stein": (estimate, "d", "C1")}
     for name, (values, marker, colour) in kinds.items():
         ax.plot(values, rows, marker, color=colour, ms=16 if marker == "|" else 8, mew=2)
-        ax.annotate(name, (values[0], rows[0]), xytext=(0, 12), textcoords="offset points", ha="center", color=colour)
+        ax.annotate(name, (values[0], rows[0]), (0, 12), textcoords="offset points", ha="center", color=INK)
     ax.axvline(0, color="0.5", lw=1)
     ax.set(yticks=list(rows), yticklabels=["first", "second", "third"], ylim=(-0.5, len(seen) - 0.4), xlabel="value")
     ax.grid(axis="y", visible=False)
@@ -54,13 +55,11 @@ def lengths(observations: Mapping[int, Tensor], signal: float) -> Figure:
     for i, (d, x) in enumerate(observations.items()):
         share = x.square().sum(1).cpu().numpy() / d
         height, edges = np.histogram(share, bins=30, range=(0, 6), density=True)
-        ax.stairs(height, edges, color=f"C{i}", lw=2)
-        bar = int(np.searchsorted(edges, np.quantile(share, 0.85))) - 1
-        corner = (edges[bar + 1], height[bar])
-        ax.annotate(f"{d} means", corner, xytext=(4, 11), textcoords="offset points", color=f"C{i}")
+        ax.stairs(height, edges, color=f"C{i}", lw=2, linestyle=DASHES[i], label=f"{d} means")
     ax.axvline(signal, color="black", lw=2)
     ax.text(signal - 0.08, 0.92, "the truth", transform=ax.get_xaxis_transform(), ha="right")
     ax.set(xlabel="squared length of the observation, divided by the number of means", ylabel="density", xlim=(0, 5))
+    ax.legend()
     ax.grid(axis="y", visible=False)
     return figure
 
@@ -68,8 +67,9 @@ def lengths(observations: Mapping[int, Tensor], signal: float) -> Figure:
 def risk_by_dimension(rows: Sequence[Measurement], dimensions: Sequence[int]) -> Figure:
     """Risk against the number of means, at signal 1: a line an arm, a dot a seed."""
     figure, ax = new_figure(width=7.5)
-    lines = {name: np.array([seeds_of(rows, arm, place(d, 1.0)) for d in dimensions]).T for arm, name in NAMES.items()}
-    seed_lines(ax, range(len(dimensions)), lines)
+    arms = ("mle", "james-stein", "oracle")
+    lines = {NAMES[arm]: np.array([seeds_of(rows, arm, place(d, 1.0)) for d in dimensions]).T for arm in arms}
+    seed_lines(ax, range(len(dimensions)), lines, known=list(NAMES.values()))
     ax.set_xticks(range(len(dimensions)), [str(d) for d in dimensions])
     ax.set(xlabel="how many means are estimated together", ylabel=RISK, ylim=(0.4, 1.15))
     return figure
@@ -84,15 +84,14 @@ def risk_by_signal(rows: Sequence[Measurement], d: int, signals: Sequence[float]
         "james-stein": np.array([exact_risk(d, d * s) / d for s in fine]),
         "oracle": fine / (fine + 1),
     }
-    ends = []
-    for i, (arm, curve) in enumerate(exact.items()):
-        ax.plot(fine, curve, color=f"C{i}", lw=2)
+    for arm, curve in exact.items():
+        k = LOOK[arm]
+        ax.plot(fine, curve, MARKERS[k], linestyle=DASHES[k], color=f"C{k}", lw=2, markevery=[-1], label=NAMES[arm])
         for s in signals:
             seeds = seeds_of(rows, arm, place(d, s))
-            ax.plot([s] * len(seeds), seeds, "osD"[i], color=f"C{i}", alpha=0.5)
-        ends.append((float(curve[-1]), NAMES[arm], f"C{i}"))
+            ax.plot([s] * len(seeds), seeds, MARKERS[k], color=f"C{k}", alpha=0.5)
     ax.set(xlabel="signal: mean square of the true values (the noise has 1)", ylabel=RISK, ylim=(-0.05, 1.15))
-    label_right(ax, float(fine[-1]), ends)
+    ax.legend(loc="lower right")
     return figure
 
 
@@ -129,7 +128,7 @@ def _dots(ax: Axes, values: Mapping[float, Sequence[float]]) -> None:
     for x, seeds in values.items():
         ax.plot([x] * len(seeds), seeds, "s", color="C1", alpha=0.5)
     ax.axhline(1, color="C0", lw=2)
-    ax.text(0.98, 1.03, "observation", color="C0", ha="right", transform=ax.get_yaxis_transform())
+    ax.text(0.98, 1.03, "observation", color=INK, ha="right", transform=ax.get_yaxis_transform())
 
 
 def risk_curve(d: int, strength: float) -> Figure:
@@ -143,5 +142,5 @@ def risk_curve(d: int, strength: float) -> Figure:
     ax.fill_between(signal, risk, 1, where=risk > 1, color="C2", alpha=0.25, lw=0, hatch="//")
     ax.set(xlabel="signal: mean square of the true values", ylabel=RISK, xlim=(0, 6), ylim=(0, 2.2))
     ax.set_title(f"{d} means, strength {strength:g} x (d - 2)")
-    ax.text(5.9, 1.04, "observation", color="C0", ha="right")
+    ax.text(5.9, 1.04, "observation", color=INK, ha="right")
     return figure

@@ -67,7 +67,7 @@ def test_bounds_stand_three_deviations_from_the_rehearsal() -> None:
 
 def test_figures_hold_what_was_measured(rows: list[Measurement]) -> None:
     figure = figures.risk_by_dimension(rows, LAPTOP.dimensions)
-    assert len(figure.axes[0].lines) == 4 * (1 + 3)  # a line an arm, dots for each of three seeds
+    assert len(figure.axes[0].lines) == 3 * (1 + 3)  # a line an arm, dots for each of three seeds
     dots = figures.broken(rows, 10, LAPTOP.strengths, LAPTOP.groups).axes[0].lines[1]
     seen = by_seed(rows, "risk", Arm("james-stein", place(10, 1.0)))
     assert list(dots.get_ydata()) == [seen[seed] for seed in sorted(seen)]
