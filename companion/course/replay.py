@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from companion.lab import Lesson
 from companion.lab.notebook import RESULTS_FOLDER
 
 CELL_SECONDS = 600
+COLOUR = re.compile(r"\x1b\[\d*m")
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_SECONDS), "-p", "no:cacheprovider"]
 ALONE = ["-q", "-p", "no:xdist", "-o", "addopts=", "-o", f"timeout={2 * CELL_SECONDS}"]
 
@@ -69,4 +71,4 @@ def _nbval(path: Path, folder: Path) -> tuple[int, str, int]:
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         unit = 2**20 if sys.platform == "darwin" else 2**10
-        return process.returncode, log.read(), usage.ru_maxrss // unit
+        return process.returncode, COLOUR.sub("", log.read()), usage.ru_maxrss // unit
