@@ -10,7 +10,7 @@ from torch import Tensor
 
 from companion._template.experiment import OUTLIER, place
 from companion._template.method import exact_risk, own_strength
-from companion.lab.evidence import Arm, Measurement, by_seed
+from companion.lab.evidence import Measurement, values
 from companion.lab.figures import DASHES, INK, MARKERS, new_figure, seed_dots, seed_lines
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ RISK = "risk: squared error a coordinate"
 
 
 def seeds_of(rows: Iterable[Measurement], method: str, setting: str, metric: str = "risk") -> list[float]:
-    """One arm's numbers, one a seed, seeds ascending."""
-    values = by_seed(rows, metric, Arm(method, setting))
-    return [values[seed] for seed in sorted(values)]
+    """One arm's numbers, one a seed."""
+    return values(rows, metric, method, setting)
 
 
 def toy(truth: Sequence[float], seen: Sequence[float], estimate: Sequence[float]) -> Figure:
@@ -40,9 +39,9 @@ def toy(truth: Sequence[float], seen: Sequence[float], estimate: Sequence[float]
     for row, x, guess in zip(rows, seen, estimate, strict=True):
         ax.annotate("", (guess, row), (x, row), arrowprops={"arrowstyle": "->", "color": "C1", "lw": 2.5, "shrinkB": 0})
     kinds = {"truth": (truth, "|", "black"), "seen": (seen, "o", "C0"), "James-Stein": (estimate, "d", "C1")}
-    for name, (values, marker, colour) in kinds.items():
-        ax.plot(values, rows, marker, color=colour, ms=16 if marker == "|" else 8, mew=2)
-        ax.annotate(name, (values[0], rows[0]), (0, 12), textcoords="offset points", ha="center", color=INK)
+    for name, (points, marker, colour) in kinds.items():
+        ax.plot(points, rows, marker, color=colour, ms=16 if marker == "|" else 8, mew=2)
+        ax.annotate(name, (points[0], rows[0]), (0, 12), textcoords="offset points", ha="center", color=INK)
     ax.axvline(0, color="0.5", lw=1)
     ax.set(yticks=list(rows), yticklabels=["first", "second", "third"], ylim=(-0.5, len(seen) - 0.4), xlabel="value")
     ax.grid(axis="y", visible=False)

@@ -13,7 +13,7 @@ from torch_geometric.utils import degree
 from companion.cold_brew.checks import TABLE_11
 from companion.cold_brew.experiment import BUCKETS
 from companion.cold_brew.method import ColdStart, attend
-from companion.lab.evidence import Arm, Measurement, by_seed
+from companion.lab.evidence import Measurement, values
 from companion.lab.figures import new_figure, seed_lines
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ REAL_ARMS = ("gcn", "sage", "teacher", "mlp", "distilled", "student")
 
 
 def seeds_of(measurements: Iterable[Measurement], method: str, setting: str) -> list[float]:
-    """Accuracy of one arm, one number a seed, seeds ascending."""
-    values = by_seed(measurements, "accuracy", Arm(method, setting))
-    return [values[seed] for seed in sorted(values)]
+    """Accuracy of one arm, one number a seed."""
+    return values(measurements, "accuracy", method, setting)
 
 
 def isolated_accuracy(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figure:
@@ -85,10 +84,10 @@ def degrees(edge_index: Tensor, split: ColdStart) -> Figure:
         (split.tail, "tail", "s", "C2"),
         (split.head, "head", "^", "C3"),
     ):
-        values, counts = before[mask].unique(return_counts=True)
-        ax.plot(values + 0.0, counts, marker, color=colour, ms=8, alpha=0.8, label=name)
-    values, counts = before.unique(return_counts=True)
-    ax.plot(values, counts, ".-", color="C0", lw=1, label="all nodes")
+        seen, counts = before[mask].unique(return_counts=True)
+        ax.plot(seen, counts, marker, color=colour, ms=8, alpha=0.8, label=name)
+    seen, counts = before.unique(return_counts=True)
+    ax.plot(seen, counts, ".-", color="C0", lw=1, label="all nodes")
     ax.set(xscale="log", yscale="log", xlabel="neighbours before isolation", ylabel="nodes")
     ax.legend()
     return figure
@@ -105,7 +104,7 @@ def real_rows(runs: Mapping[str, Sequence[Measurement]]) -> list[list[str]]:
     rows = []
     for graph, group in product(runs, ("isolation", "tail", "head", "overall")):
         seeds = [seeds_of(runs[graph], arm, group) for arm in REAL_ARMS]
-        rows.append([graph, group, *(f"{np.mean(values):.1f} ({np.std(values, ddof=1):.1f})" for values in seeds)])
+        rows.append([graph, group, *(f"{np.mean(arm):.1f} ({np.std(arm, ddof=1):.1f})" for arm in seeds)])
     return rows
 
 
@@ -186,4 +185,4 @@ def candidate_means(measurements: Sequence[Measurement], arm: str) -> dict[str, 
     for m in measurements:
         if m.metric == "validation accuracy" and m.method == arm:
             rows.setdefault(m.setting, []).append(m.value)
-    return {name: float(np.mean(values)) for name, values in rows.items()}
+    return {name: float(np.mean(accuracies)) for name, accuracies in rows.items()}

@@ -12,7 +12,7 @@ from companion.course import results, syllabus
 from companion.course.places import write_whole
 from companion.errors import CompanionError
 from companion.lab import Claim, Lesson, judge, load_record, source_hash
-from companion.lab.notebook import bound
+from companion.lab.report import bound
 
 BEGIN, END = "<!-- scoreboard:begin -->", "<!-- scoreboard:end -->"
 HEADER = ("lesson", "claim", "what is claimed", "required bound", "this run", "recorded run")

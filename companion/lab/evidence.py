@@ -68,7 +68,8 @@ class Claim:
 
     `paired` compares `method` with every key of `against` (value: the margin). `trend` walks `along` an ordered list
     of arms, and every step must move in the stated direction by more than `margin`. A claim that `sabotages` another
-    repeats it with the key ingredient broken, and is expected to fail.
+    repeats it with the key ingredient broken, and is expected to fail. `expected` names the verdict at each scale,
+    and `tolerance` how far the mean difference of a fresh run may lie from the committed one, in the metric's unit.
     """
 
     id: str
@@ -158,6 +159,12 @@ def by_seed(measurements: Iterable[Measurement], metric: str, arm: Arm) -> dict[
     if len(values) < len(rows):
         raise CompanionError(f"The arm {str(arm)!r} holds two values of {metric!r} for one seed; pass each run once.")
     return values
+
+
+def values(measurements: Iterable[Measurement], metric: str, method: str, setting: str) -> list[float]:
+    """One number a seed, seeds ascending."""
+    found = by_seed(measurements, metric, Arm(method, setting))
+    return [found[seed] for seed in sorted(found)]
 
 
 def differences(claim: Claim, comparison: Comparison, measurements: Sequence[Measurement]) -> np.ndarray:

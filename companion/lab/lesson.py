@@ -107,6 +107,9 @@ def _lesson(name: str, folder: Path, raw: dict[str, Any]) -> Lesson:
         )
     plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
     lesson = Lesson(name=name, folder=folder, **plain, **parts)
+    missing = {"title", "authors", "venue", "year"} - lesson.paper.keys()
+    if missing:
+        raise CompanionError(f"lesson.toml of {name!r}: [paper] lacks {', '.join(sorted(missing))}.")
     ids = [claim.id for claim in lesson.claims] + [check.id for check in lesson.checks]
     if len(set(ids)) < len(ids):
         raise CompanionError(f"lesson.toml of {name!r} uses an id twice among {ids}.")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from companion.errors import CompanionError
-from companion.lab import display
+from companion.lab import display, report
 from companion.lab.device import check_seed, repeatable, resolve_device, set_seed, set_threads
-from companion.lab.evidence import Claim, Finding, Judgement, Measurement, differences, judge, usual_range
+from companion.lab.evidence import Claim, Comparison, Judgement, Measurement, differences, judge, usual_range
 from companion.lab.exercises import Exercise, Outcome, examine, solution_text
 from companion.lab.figures import show, use_style
 from companion.lab.lesson import PACKAGE, load_lesson
@@ -65,31 +65,19 @@ class Lab:
     def claim(self, id: str, measurements: Iterable[Measurement]) -> None:
         """Judge a claim on this run; show the numbers beside those of the recorded run and the usual range."""
         claim = self.lesson.claim(id)
-        rows = list(measurements)
-        judgement = self._judged[id] = judge(claim, rows, self.config.scale)
+        judgement = self._judged[id] = judge(claim, measurements, self.config.scale)
         recorded = self._recorded(claim)
-        usual = [self._usual(claim, i, finding) for i, finding in enumerate(judgement.findings)]
-        table = [
-            _claim_row(f, recorded.findings[i] if recorded else None, usual[i])
-            for i, f in enumerate(judgement.findings)
+        then = recorded.findings if recorded else [None] * len(judgement.findings)
+        usual = [self._usual(claim, c, len(self.seeds)) for c in claim.comparisons()]
+        rows = [
+            report.claim_row(*row, shared=report.shared(claim))
+            for row in zip(judgement.findings, then, usual, strict=True)
         ]
-        header = [
-            "comparison",
-            "must exceed",
-            "this run [95 % interval]",
-            "seeds beyond",
-            "verdict",
-            "recorded run",
-            "usual range",
-        ]
-        caption = f"{id}: {claim.statement}"
-        note = (
-            f"Differences in {claim.unit}; {len(self.seeds)} seeds here"
-            + self._record_note(claim)
-            + f" Why this bound: {claim.why}"
-        )
+        note = f"Differences in {claim.unit}, positive where they favour the claim; {len(self.seeds)} seeds here"
+        note += f"{self._record_note(claim)} Why this bound: {claim.why}."
         self._publish(judgement.as_dict())
-        display.show_table(header, table, caption, note, data={"lesson": self.lesson.name, **judgement.as_dict()})
+        data = {"lesson": self.lesson.name, **judgement.as_dict()}
+        display.show_table(report.CLAIM_HEADER, rows, f"{id}: {claim.statement}{report.place(claim)}", note, data)
 
     def check(self, id: str, error: Any) -> None:
         """An exact check: the largest absolute `error` must stay below the check's tolerance."""
@@ -104,27 +92,15 @@ class Lab:
     def scoreboard(self) -> None:
         """This lesson's verdicts (no measured number), its deviations from the paper, and the record's origin."""
         rows = [
-            [c.id, c.statement, "tolerance " + f"{c.tolerance:g}", _yes(self._checked.get(c.id)), ""]
+            [c.id, c.statement, f"error < {c.tolerance:g}", report.passed(self._checked.get(c.id)), "exact"]
             for c in self.lesson.checks
         ]
         for claim in self.lesson.claims:
-            recorded = self._recorded(claim)
-            live = self._judged[claim.id].verdict if claim.id in self._judged else "not run"
-            rows.append(
-                [
-                    claim.id,
-                    claim.statement,
-                    bound(claim),
-                    _mark(claim, live),
-                    _mark(claim, recorded.verdict if recorded else "none"),
-                ]
-            )
-        display.show_table(
-            ["id", "claim", "bound", "this run", "recorded run"],
-            rows,
-            f"{self.lesson.title}: the verdicts",
-            self._provenance(),
-        )
+            recorded, live = self._recorded(claim), self._judged.get(claim.id)
+            marks = [report.mark(claim, judgement) for judgement in (live, recorded)]
+            rows.append([claim.id, claim.statement, report.bound(claim), *marks])
+        header = ["id", "claim", "bound", "this run", "recorded run"]
+        display.show_table(header, rows, f"{self.lesson.title}: the verdicts", self._provenance())
         display.show_table(["how this lesson differs from the paper"], [[text] for text in self.lesson.deviations])
 
     def recorded(self, run: str = "study") -> list[Measurement]:
@@ -196,11 +172,13 @@ class Lab:
         stale = "" if self.record.fresh("study", self._source) else " (STALE: the code has changed since)"
         return f", {len(run.seeds)} in the recorded run{stale}."
 
-    def _usual(self, claim: Claim, index: int, finding: Finding) -> tuple[float, float] | None:
+    def _usual(self, claim: Claim, comparison: Comparison, n: int) -> tuple[float, float] | None:
+        """The usual range at this scale, from recorded seeds that this run does not use."""
         run = self.record.runs.get(self.config.scale)
-        if not run or len(run.seeds) < 3:
+        others = [m for m in run.measurements if m.seed not in self.seeds] if run else []
+        if len({m.seed for m in others}) < report.FEWEST_FOR_RANGE:
             return None
-        return usual_range(differences(claim, claim.comparisons()[index], run.measurements), finding.n)
+        return usual_range(differences(claim, comparison, others), n)
 
     def _provenance(self) -> str:
         run = self.record.runs.get("study")
@@ -240,15 +218,6 @@ class ExerciseDesk:
         print(solution_text(self._exercise))
 
 
-def bound(claim: Claim) -> str:
-    """The required bound in words: "cold_brew - mlp > 6 points"."""
-    parts = []
-    for c in claim.comparisons():
-        first, second = (c.method, c.baseline) if claim.sign > 0 else (c.baseline, c.method)
-        parts.append(f"{first} - {second} > {c.margin:g}")
-    return "; ".join(parts) + f" {claim.unit}"
-
-
 def memory_advice(needed_mb: int) -> str:
     """A warning where a memory limit (Binder, a hub) leaves less than the lesson needs."""
     import psutil
@@ -260,39 +229,8 @@ def memory_advice(needed_mb: int) -> str:
     return f"{free_mb} MB are free and the lesson may need {needed_mb} MB: shut down other kernels before you go on."
 
 
-def _claim_row(live: Finding, recorded: Finding | None, usual: tuple[float, float] | None) -> list[str]:
-    then = (
-        f"{recorded.mean:+.3g} [{recorded.low:+.3g}, {recorded.high:+.3g}] {recorded.verdict}" if recorded else "none"
-    )
-    place = (
-        f"{usual[0]:+.3g} to {usual[1]:+.3g}: {'inside' if usual[0] <= live.mean <= usual[1] else 'outside'}"
-        if usual
-        else "none"
-    )
-    now = f"{live.mean:+.3g} [{live.low:+.3g}, {live.high:+.3g}]"
-    return [
-        f"{live.method} against {live.baseline}",
-        f"{live.margin:+g}",
-        now,
-        f"{live.agree} of {live.n}",
-        live.verdict,
-        then,
-        place,
-    ]
-
-
-def _mark(claim: Claim, verdict: str) -> str:
-    return (
-        f"{verdict} (as it must: sabotage of {claim.sabotages})" if claim.sabotages and verdict == "fails" else verdict
-    )
-
-
 def _value(value: Any) -> str:
     """A setting as a reader would write it."""
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')} {_value(inner)}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def _yes(passed: bool | None) -> str:
-    return "not run" if passed is None else "holds" if passed else "fails"

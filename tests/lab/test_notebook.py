@@ -7,7 +7,8 @@ import pytest
 from companion.errors import CompanionError
 from companion.lab import Lab, display, load_record
 from companion.lab.evidence import Measurement, judge
-from companion.lab.notebook import bound, memory_advice
+from companion.lab.notebook import memory_advice
+from companion.lab.report import bound
 
 LESSON = "_template"
 
