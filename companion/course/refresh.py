@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -30,7 +31,8 @@ def refresh(path: Path) -> None:
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
     try:
-        client.execute(env=environment())
+        # what the kernel's launcher says to the terminal is not the notebook's: that is read from the outputs below
+        client.execute(env=environment(), stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         raise CompanionError(f"{path.name} was left as it was, for it failed: {error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
