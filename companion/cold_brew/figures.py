@@ -104,7 +104,13 @@ def real_rows(runs: Mapping[str, Sequence[Measurement]]) -> list[list[str]]:
     rows = []
     for graph, group in product(runs, ("isolation", "tail", "head", "overall")):
         seeds = [seeds_of(runs[graph], arm, group) for arm in REAL_ARMS]
-        rows.append([graph, group, *(f"{np.mean(arm):.1f} ({np.std(arm, ddof=1):.1f})" for arm in seeds)])
+        rows.append(
+            [
+                f"{graph}, {len(seeds[0])} seeds",
+                group,
+                *(f"{np.mean(arm):.1f} ({np.std(arm, ddof=1):.1f})" for arm in seeds),
+            ]
+        )
     return rows
 
 
@@ -131,7 +137,8 @@ def toy(memory: np.ndarray, query: np.ndarray, found: np.ndarray, weights: Seque
     figure, ax = new_figure(width=5.6, height=4.0)
     for i, (key, weight) in enumerate(zip(memory, weights, strict=True)):
         ax.plot(*key, "o", color="C0", ms=6 + 22 * weight)
-        ax.annotate(f"node {i}: {weight:.2f}", key, xytext=(10, 6), textcoords="offset points")
+        drop = 8 if weight > 0 else -16
+        ax.annotate(f"node {i}: {weight:.2f}", key, (10, drop), textcoords="offset points")
     for point, marker, name, offset in (
         (query, "X", "guess of the first MLP", 12),
         (found, "*", "virtual neighbourhood", -14),
