@@ -167,6 +167,7 @@ def neighbourhood(
     )
     ax.bar_label(bars, [f"{value:.2f}" + (" (true class)" if n == truth else "") for n, value in top], padding=3)
     ax.set(xlabel=f"attention of {k} virtual neighbours, entropy {entropy:.1f} nats", xlim=(0, 1.25))
+    ax.set(title=f"true class: {truth}", ylim=(-0.6, max(len(top), 3) - 0.4))
     ax.grid(axis="y", visible=False)
     return figure
 
