@@ -1,14 +1,16 @@
 """Images: the digits of MNIST-5k, and sets of images that the user brings. Loaders never download."""
 
+import io
+import tarfile
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from companion.data.cache import path, real_dir
+from companion.data.cache import path
+from companion.data.catalogue import card
 from companion.errors import CompanionError
-
-CIFAR_FILE = "cifar10_jpeg/cifar10_jpeg.npz"
 
 
 def reduce_mnist5k(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
@@ -23,15 +25,45 @@ def mnist5k() -> tuple[np.ndarray, np.ndarray]:
         return arrays["images"], arrays["labels"].astype(np.int64)
 
 
-def cifar10_subset() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The user's own CIFAR-10 subset: training images [n, 32, 32, 3] uint8 and labels [n] int64, then the test's."""
-    root = real_dir()
-    file = root / CIFAR_FILE if root else None
-    if file is None or not file.is_file():
-        raise CompanionError(
-            f"There is no CIFAR-10 subset; COMPANION_REAL must name a folder that holds {CIFAR_FILE} "
-            "(train_images, train_labels, test_images, test_labels)."
-        )
-    with np.load(file) as arrays:
-        train, test = arrays["train_labels"].astype(np.int64), arrays["test_labels"].astype(np.int64)
-        return arrays["train_images"], train, arrays["test_images"], test
+@dataclass(frozen=True)
+class Split:
+    """Training and test images, uint8 [n, h, w, 3], and their classes, [n] int64."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def cifar10_subset() -> Split:
+    """The user's own CIFAR-10 subset, images of 32 x 32 pixels."""
+    with np.load(_brought("cifar10_jpeg", "cifar10_jpeg.npz")) as arrays:
+        labels = [arrays[f"{part}_labels"].astype(np.int64) for part in ("train", "test")]
+        return Split(arrays["train_images"], labels[0], arrays["test_images"], labels[1])
+
+
+def flowers102(side: int = 224) -> Split:
+    """The user's own Oxford Flowers-102, the middle of each photograph, side x side; validation also trains."""
+    from scipy.io import loadmat
+
+    labels = loadmat(_brought("flowers102", "imagelabels.mat"))["labels"].ravel().astype(np.int64) - 1
+    sets = loadmat(_brought("flowers102", "setid.mat"))
+    train, test = np.concatenate([sets["trnid"].ravel(), sets["valid"].ravel()]), sets["tstid"].ravel()
+    with tarfile.open(_brought("flowers102", "102flowers.tgz")) as archive:
+        photos = {int(PurePosixPath(e.name).stem[-5:]): _photo(archive, e, side) for e in archive if e.isfile()}
+    images = [np.stack([photos[number] for number in part.tolist()]) for part in (train, test)]
+    return Split(images[0], labels[train - 1], images[1], labels[test - 1])
+
+
+def _photo(archive: tarfile.TarFile, entry: tarfile.TarInfo, side: int) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(archive.extractfile(entry).read())) as photo:  # type: ignore[union-attr]
+        return np.asarray(ImageOps.fit(photo.convert("RGB"), (side, side)))
+
+
+def _brought(name: str, file: str) -> Path:
+    found = path(name) / file
+    if not found.is_file():
+        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
+    return found

@@ -54,15 +54,13 @@ def _blocks() -> list[tuple[int, int, int, int, int]]:
     blocks, width = [], STEM
     for repeats, kernel, stride, expansion, out in STAGES:
         widths = [width] + [out] * repeats
-        blocks += [
-            (kernel, stride if r == 0 else 1, expansion, a, b) for r, (a, b) in enumerate(pairwise(widths))
-        ]
+        blocks += [(kernel, stride if r == 0 else 1, expansion, a, b) for r, (a, b) in enumerate(pairwise(widths))]
         width = out
     return blocks
 
 
 def features(weights: "Mapping[str, Tensor]", images: "Tensor") -> "Tensor":
-    """The mean over space of the last layer, (n, 1280), for images (n, 3, side, side) standardised by ImageNet's colours."""
+    """The mean over space of the last layer, (n, 1280), for images (n, 3, side, side), standardised."""
     x = _layer(weights, "_conv_stem", images, stride=2).clamp(0, 6)
     for i, (_, stride, expansion, a, b) in enumerate(_blocks()):
         name, inside = f"_blocks.{i}", x

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion.data.images import mnist5k
-from companion.data.lite0 import lite0_features
+from companion.data.images import cifar10_subset, flowers102, mnist5k
+from companion.data.lite0 import embed, lite0_features, lite0_weights
 
 BACKBONES = ("lite0", "digits-cnn", "pixels")
+HALVES = ("evidence", "choices")
 
 
 class SmallCNN(nn.Module):
@@ -60,17 +61,48 @@ def digits_cnn(epochs: int = 15, batch: int = 64, lr: float = 2e-3) -> SmallCNN:
     return net.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True)
+class Images:
+    """Features (n, d) float32 and classes (n,) of a whole set, and which rows may train and which may test."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.labels.max()) + 1
+
+
 @cache
-def raw_features(backbone: str) -> np.ndarray:
-    """Features of all of MNIST-5k, (5000, d) float32, before the projection; computed once a process."""
+def digits(backbone: str, half: str) -> Images:
+    """MNIST-5k seen by a backbone. Of every two images one is for "choices", one for "evidence"."""
+    if backbone not in BACKBONES or half not in HALVES:
+        raise ValueError(
+            f"backbone = {backbone!r} and half = {half!r}; use one of {', '.join(BACKBONES)}, and one of {HALVES}."
+        )
+    images, labels = mnist5k()
+    rows = np.arange(len(labels))[HALVES.index(half) :: 2]
     if backbone == "lite0":
-        return lite0_features()
-    pixels = torch.from_numpy(mnist5k()[0]).float().unsqueeze(1) / 255
+        return Images(lite0_features(), labels, rows, rows)
+    pixels = torch.from_numpy(images).float().unsqueeze(1) / 255
     if backbone == "pixels":
-        return pixels.flatten(1).numpy()
-    if backbone == "digits-cnn":
-        return torch.cat([digits_cnn().body(part) for part in pixels.split(500)]).numpy()
-    raise ValueError(f"backbone = {backbone!r} is not known; use one of {', '.join(BACKBONES)}.")
+        return Images(pixels.flatten(1).numpy(), labels, rows, rows)
+    seen = torch.cat([digits_cnn().body(part) for part in pixels.split(500)]).numpy()
+    return Images(seen, labels, rows, rows)
+
+
+@cache
+def photographs(data: str, device: torch.device) -> Images:
+    """A set of photographs that the user brought, seen by EfficientNet-Lite0; with the set's own test images."""
+    split, side = (flowers102(), 224) if data == "flowers102" else (cifar10_subset(), 64)
+    pictures = np.concatenate([split.train_images, split.test_images])
+    seen = embed(pictures, lite0_weights(), device, side)
+    rows = np.arange(len(pictures))
+    labels, first = np.concatenate([split.train_labels, split.test_labels]), len(split.train_images)
+    return Images(seen, labels, rows[:first], rows[first:])
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,10 @@ def loo_is_refitting() -> float:
 def printed_form_fails_at_zero() -> float:
     """Eq. 13 as printed: equal where alpha > 0, and not a number exactly where alpha = 0."""
     z, y, alpha, _ = example()
-    printed, ours = method.printed_loo_predictions(z, y, alpha, LAM), method.loo_predictions(method.fit(z, y, alpha, LAM))
+    printed, ours = (
+        method.printed_loo_predictions(z, y, alpha, LAM),
+        method.loo_predictions(method.fit(z, y, alpha, LAM)),
+    )
     misplaced = (printed.isnan().all(1) != (alpha == 0)).sum()
     return float(misplaced) + _far(printed[alpha > 0], ours[alpha > 0])
 
@@ -74,7 +77,7 @@ def derivative_is_finite_differences(step: float = 1e-5) -> float:
 
 
 def gram_form_agrees() -> float:
-    """The Gram form gives the same derivative, for more examples than features and for fewer; relative to its largest."""
+    """The Gram form gives the same derivative, whichever is larger, N or m; relative to its largest entry."""
     errors = []
     for m in (M, 3 * N):
         z, y, alpha, judges = example(m=m)
@@ -136,7 +139,10 @@ def tangent_of_the_head_is_the_last_layer() -> float:
     last = linearise.last_layer_gram(net.body, images)
     full = linearise.tangent_gram(zero, images)
     ones = torch.ones(12, dtype=torch.float64)
-    errors = [full - last, *[method.derivative_gram(full, y, ones, LAM, ones) - method.derivative_gram(last, y, ones, LAM, ones)]]
+    errors = [
+        full - last,
+        *[method.derivative_gram(full, y, ones, LAM, ones) - method.derivative_gram(last, y, ones, LAM, ones)],
+    ]
     return max(float(error.abs().max()) for error in errors)
 
 

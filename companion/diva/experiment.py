@@ -5,7 +5,6 @@ Every arm fits the same ridge, and chooses the penalty by leave-one-out again af
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -16,21 +15,27 @@ from sklearn.metrics import f1_score, roc_auc_score
 from torch import Tensor
 
 from companion.diva import baselines, method
-from companion.diva.backbones import one_hot
+from companion.diva.backbones import Images, digits, photographs
 from companion.diva.method import Score
-from companion.diva.tasks import CLASSES, Task, draw, lie
+from companion.diva.speed import derivative_against_steps, growth, largest, loo_against_refits
+from companion.diva.tasks import Task, draw, to, with_core, with_lies
+from companion.diva.wholenet import whole_network
 from companion.lab.evidence import Measurement
 from companion.lab.scales import Config as ScaledConfig
 from companion.lab.scales import Plan
 
 CLEAN_POOL, NOISY_POOL = "clean pool", "noisy pool"
+STEPS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+PICKERS = ("diva", "loo error", "random")
+BROKEN = ("flipped", "shuffled", "without residuals")
 
 
 @dataclass(frozen=True)
 class Config(ScaledConfig):
     """All sizes of the lesson; m counts the constant. `half` says which images: those for evidence, or for choices."""
 
-    seeds: int = 10
+    seeds: int = 5
+    data: str = "mnist5k"
     half: str = "evidence"
     backbone: str = "lite0"
     m: int = 129
@@ -46,15 +51,22 @@ class Config(ScaledConfig):
     batch: int = 50
     picks: int = 8
     refits: int = 500
+    whole: int = 300
+    examples: tuple[int, ...] = (1000, 2000, 4000, 8000)
+    features: tuple[int, ...] = (64, 128, 256, 512)
+    large: tuple[int, int] = (100_000, 512)
     penalties: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.linspace(-3, 2, 16))
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
             "seeds": 2, "m": 33, "train": 200, "clean": 50, "test": 300, "core": 60, "pool": 140, "batch": 10,
-            "refits": 30,
+            "refits": 30, "whole": 40, "examples": (200, 400, 800), "features": (16, 32, 64), "large": (2000, 64),
         },
-        "study": {"seeds": 40},
-        "paper": {"seeds": 5, "m": 513, "train": 1500, "clean": 200, "test": 800},
+        "study": {"seeds": 20},
+        "paper": {
+            "data": "flowers102", "m": 513, "train": 1840, "clean": 200, "test": 6149, "core": 500, "pool": 1300,
+            "batch": 100,
+        },
     }  # fmt: skip
 
     @property
@@ -77,12 +89,6 @@ def accuracy(task: Task, alpha: Tensor, judges: Tensor, config: Config) -> float
     return float((scores.argmax(1).cpu().numpy() == task.test).mean() * 100)
 
 
-def to(task: Task, device: torch.device) -> Task:
-    """The task with its tensors on a device."""
-    moved = {name: getattr(task, name).to(device) for name in ("z", "core", "z_test", "z_clean")}
-    return replace(task, **moved)
-
-
 # ---------------------------------------------------------------- weeding and re-weighting
 
 
@@ -94,7 +100,7 @@ def scores(task: Task, seed: int) -> dict[str, Score]:
         "loo error": baselines.loo_error,
         "training error": baselines.training_error,
         "random": baselines.at_random(streams[0]),
-        "clean derivative": baselines.clean_derivative(task.z_clean, one_hot(task.clean, CLASSES).to(task.z.device)),
+        "clean derivative": baselines.clean_derivative(task.z_clean, task.y_clean),
         "oracle": baselines.true_errors(torch.from_numpy(task.wrong)),
         "flipped": baselines.flipped,
         "shuffled": baselines.shuffled(streams[1]),
@@ -117,18 +123,17 @@ def detection(task: Task, config: Config, seed: int, setting: str) -> list[Measu
 def weeding(task: Task, config: Config, seed: int, setting: str) -> list[Measurement]:
     """Test accuracy after throwing out as many examples as there are wrong labels, in rounds, by each score."""
     count, ones = int(task.wrong.sum()), task.core
-    ridge = best_fit(task, ones, ones, config)
-    gradient = method.derivative(ridge, ones)
-    sets = {
-        name: method.reject_rounds(task.z, task.y, score, count, config.rounds, config.penalties)
-        for name, score in scores(task, seed).items()
-    }
-    once = {f"{name}, one round": method.reject_rounds(task.z, task.y, scores(task, seed)[name], count, 1,
-            config.penalties) for name in ("diva", "loo error")}  # fmt: skip
-    sets |= once | {"none": ones, "diva, threshold 0": (~method.reject(gradient)).to(ones.dtype)}
-    rows = [Measurement("accuracy", f"reject: {name}", setting, seed, accuracy(task, alpha, alpha, config))
-            for name, alpha in sets.items()]  # fmt: skip
-    return rows
+    flagged = method.reject(method.derivative(best_fit(task, ones, ones, config), ones))
+    sets = {"none": ones, "diva, threshold 0": (~flagged).to(ones.dtype)}
+    for name, score in scores(task, seed).items():
+        sets[name] = method.reject_rounds(task.z, task.y, score, count, config.rounds, config.penalties)
+    for name in ("diva", "loo error"):
+        score = scores(task, seed)[name]
+        sets[f"{name}, one round"] = method.reject_rounds(task.z, task.y, score, count, 1, config.penalties)
+    return [
+        Measurement("accuracy", f"reject: {name}", setting, seed, accuracy(task, alpha, alpha, config))
+        for name, alpha in sets.items()
+    ]
 
 
 def reweighting(task: Task, config: Config, seed: int, setting: str) -> list[Measurement]:
@@ -148,98 +153,79 @@ def reweighting(task: Task, config: Config, seed: int, setting: str) -> list[Mea
     return rows
 
 
-STEPS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
-
-
 # ---------------------------------------------------------------- extending
 
 
-def pool_task(config: Config, noise: float, seed: int) -> Task:
-    """A clean core, and a pool of which `noise` of the labels are wrong."""
-    task, rng = draw(config.backbone, config.half, (config.core + config.pool, 1, config.test), config.m, seed)
-    core = torch.zeros_like(task.core)
-    core[: config.core] = 1.0
-    given = np.concatenate([task.true[: config.core], lie(task.true[config.core :], noise, rng)])
-    return replace(task, given=given, core=core)
-
-
-def extending(config: Config, seed: int, device: torch.device, setting: str, noise: float) -> list[Measurement]:
-    """Test accuracy, and wrong labels among the picks, after each batch that is taken from the pool."""
-    task = to(pool_task(config, noise, seed), device)
-    arms = scores(task, seed)
-    arms = {name: arms[name] for name in ("diva", "loo error", "random", "flipped", "shuffled", "without residuals")}
+def extending(task: Task, config: Config, seed: int, setting: str, arms: tuple[str, ...]) -> list[Measurement]:
+    """Test accuracy, and the share of wrong labels among the picks, after each batch that is taken from the pool."""
     rows = []
-    for name, score in arms.items():
+    for name in arms:
+        score = scores(task, seed)[name]
         sets = method.extend(task.z, task.y, task.core, score, config.batch, config.picks, config.penalties)
         for added, alpha in zip(config.added, sets, strict=True):
-            arm = f"extend: {name}"
-            rows.append(Measurement("accuracy", arm, f"{setting}, {added} added", seed,
-                                    accuracy(task, alpha, task.core, config)))  # fmt: skip
+            place, value = f"{setting}, {added} added", accuracy(task, alpha, task.core, config)
+            rows.append(Measurement("accuracy", f"extend: {name}", place, seed, value))
             if added:
-                picked = (alpha > task.core).cpu().numpy()
-                share = 100 * task.wrong[picked].mean()
-                rows.append(Measurement("wrong picks", arm, f"{setting}, {added} added", seed, share))
+                share = 100 * float(task.wrong[(alpha > task.core).cpu().numpy()].mean())
+                rows.append(Measurement("wrong picks", f"extend: {name}", place, seed, share))
     everything = accuracy(task, torch.ones_like(task.core), task.core, config)
-    return [*rows, Measurement("accuracy", "whole pool", setting, seed, everything)]
-
-
-# ---------------------------------------------------------------- speed
-
-
-def speed(task: Task, config: Config, seed: int) -> list[Measurement]:
-    """CPU seconds, as powers of ten, of all leave-one-out predictions: in closed form, and by refitting."""
-    n = min(config.refits, len(task.z))
-    z, y, alpha = task.z[:n], task.y[:n], task.core[:n]
-    closed = min(cpu_seconds(lambda: method.loo_predictions(method.fit(z, y, alpha, 1.0))) for _ in range(5))
-    refitted = cpu_seconds(lambda: refit_each(z, y, alpha, 1.0))
-    seconds = {"closed form": closed, "refits": refitted}
-    return [Measurement("CPU seconds", name, "leave-one-out", seed, float(np.log10(s))) for name, s in seconds.items()]
-
-
-def refit_each(z: Tensor, y: Tensor, alpha: Tensor, lam: float) -> Tensor:
-    """What each example's label would be for a model refitted without it, (N, k): N fits."""
-    rows = []
-    for i in range(len(z)):
-        without = alpha.index_fill(0, torch.tensor([i], device=alpha.device), 0.0)
-        weighted = without.unsqueeze(1) * z
-        normal = z.T @ weighted + lam * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-        rows.append(z[i] @ torch.cholesky_solve(weighted.T @ y, torch.linalg.cholesky(normal)))
-    return torch.stack(rows)
-
-
-def cpu_seconds(work: Any) -> float:
-    """CPU seconds of this process for one call."""
-    start = time.process_time()
-    work()
-    return max(time.process_time() - start, 1e-6)
+    return [*rows, Measurement("accuracy", "extend: whole pool", setting, seed, everything)]
 
 
 # ---------------------------------------------------------------- all of it
 
 
-def noisy_task(config: Config, noise: float, seed: int) -> Task:
-    """A training set of which `noise` of the labels are wrong."""
-    sizes = (config.train, config.clean, config.test)
-    task, rng = draw(config.backbone, config.half, sizes, config.m, seed)
-    return replace(task, given=lie(task.given, noise, rng))
+def images(config: Config, device: torch.device) -> Images:
+    """The images of the configuration, as features."""
+    if config.data == "mnist5k":
+        return digits(config.backbone, config.half)
+    return photographs(config.data, device)
+
+
+def noisy_task(config: Config, noise: float, seed: int, device: torch.device) -> Task:
+    """A training set of which `noise` of the labels are wrong; the images are the same for every noise."""
+    rng = np.random.default_rng(seed)
+    task = draw(images(config, device), config.train, config.clean, config.test, config.m, rng)
+    return to(with_lies(task, noise, rng), device)
+
+
+def pool_task(config: Config, seed: int, device: torch.device) -> Task:
+    """A core and a pool, all labels right as yet."""
+    rng = np.random.default_rng(seed)
+    task = draw(images(config, device), config.core + config.pool, 1, config.test, config.m, rng)
+    return to(with_core(task, config.core), device)
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Weeding, re-weighting, extending, speed: every arm on the same images and the same wrong labels."""
-    rows = []
+    """Re-weighting, weeding, extending, speed: every arm on the same images and the same wrong labels."""
+    clean = noisy_task(config, 0.0, seed, device)
+    rows = reweighting(clean, config, seed, "clean")
+    rows += loo_against_refits(clean.z[: config.refits], clean.y[: config.refits], seed)
     for noise in config.noises:
-        task, setting = to(noisy_task(config, noise, seed), device), f"{noise:.0%} noise"
+        task, setting = with_lies(clean, noise, np.random.default_rng([seed, round(100 * noise)])), f"{noise:.0%} noise"
         rows += detection(task, config, seed, setting) + weeding(task, config, seed, setting)
         rows += reweighting(task, config, seed, setting)
-    clean = to(noisy_task(config, 0.0, seed), device)
-    rows += reweighting(clean, config, seed, "clean") + speed(clean, config, seed)
-    for setting, noise in ((NOISY_POOL, config.pool_noise), (CLEAN_POOL, 0.0)):
-        rows += extending(config, seed, device, setting, noise)
-    return rows
+    pool = pool_task(config, seed, device)
+    rows += extending(pool, config, seed, CLEAN_POOL, PICKERS)
+    noisy = with_lies(pool, config.pool_noise, np.random.default_rng([seed, 1]))
+    return rows + extending(noisy, config, seed, NOISY_POOL, PICKERS + BROKEN)
 
 
-LAPTOP = Config.at("laptop")
+def whole(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """The full linearisation of the small network beside its last layer, on the same images."""
+    return whole_network(config.half, config.whole, 0.4, config.step, config.penalties, seed, device)
+
+
+def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """All derivatives against small steps; how the derivative's seconds grow; one large derivative."""
+    rows = derivative_against_steps(config.refits, config.m, seed)
+    return rows + growth(config.examples, config.features, seed, repeats=3) + largest(*config.large, seed)
+
+
+LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 FURTHER = {
     "rehearsal": Plan(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=100),
     "fallback": Plan(experiment, replace(LAPTOP, backbone="digits-cnn", seeds=10)),
+    "whole network": Plan(whole, replace(LAPTOP, seeds=10)),
+    "cost": Plan(cost, replace(STUDY, seeds=1)),
 }

@@ -1,7 +1,7 @@
 """Section 3.1 in full: every parameter of the network as a feature, not only the last layer's.
 
-The paper linearises a network around w_0, f(x) + J(x)(w - w_0), and then uses the last layer alone. Here is the rest, with
-one simplification: all classes share the kernel of the mean class, so that the closed forms stay as they are.
+The paper linearises a network around w_0, f(x) + J(x)(w - w_0), and then uses the last layer alone. Here is the rest,
+with one simplification: all classes share the kernel of the mean class, so that the closed forms stay as they are.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ def tangent_features(net: nn.Module, images: Tensor, chunk: int = 50) -> Tensor:
         return out.sum() / out.shape[1] ** 0.5
 
     slopes = vmap(grad(mean_score), in_dims=(None, 0))
-    parts = []
-    for some in images.split(chunk):
-        by_name = slopes(parameters, some)
-        parts.append(torch.cat([by_name[name].flatten(1) for name in parameters], dim=1))
-    return torch.cat(parts)
+    size = sum(p.numel() for p in parameters.values())
+    features = images.new_empty(len(images), size)
+    for start in range(0, len(images), chunk):
+        by_name = slopes(parameters, images[start : start + chunk])
+        features[start : start + chunk] = torch.cat([by_name[name].flatten(1) for name in parameters], dim=1)
+    return features
 
 
 def tangent_gram(net: nn.Module, images: Tensor, chunk: int = 50) -> Tensor:

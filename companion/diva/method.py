@@ -180,9 +180,7 @@ def reject(gradient: Tensor, epsilon: float = 0.0) -> Tensor:
     return gradient >= epsilon
 
 
-def reject_rounds(
-    z: Tensor, y: Tensor, score: Score, count: int, rounds: int, penalties: Sequence[float]
-) -> Tensor:
+def reject_rounds(z: Tensor, y: Tensor, score: Score, count: int, rounds: int, penalties: Sequence[float]) -> Tensor:
     """Weights (N,) of 0 and 1 after throwing out `count` examples in equal rounds, refitting between them."""
     alpha = torch.ones_like(z[:, 0])
     for done in range(rounds):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from companion.data.images import mnist5k
-from companion.diva.backbones import Projection, one_hot, raw_features
-
-CLASSES = 10
+from companion.diva.backbones import Images, Projection, one_hot
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,17 @@ class Task:
     test: np.ndarray
     z_clean: Tensor
     clean: np.ndarray
+    classes: int
 
     @property
     def y(self) -> Tensor:
-        """The given labels as one-hot rows, (N, 10)."""
-        return one_hot(self.given, CLASSES)
+        """The given labels as one-hot rows, (N, classes)."""
+        return one_hot(self.given, self.classes).to(self.z.device)
+
+    @property
+    def y_clean(self) -> Tensor:
+        """The clean validation labels as one-hot rows."""
+        return one_hot(self.clean, self.classes).to(self.z.device)
 
     @property
     def wrong(self) -> np.ndarray:
@@ -42,27 +45,42 @@ class Task:
         return self.given != self.true
 
 
-def halves(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Every second image is for choices and rehearsals, the others are for evidence: no image serves both."""
-    number = np.arange(len(labels))
-    return {"evidence": number[::2], "choices": number[1::2]}
-
-
-def lie(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def lie(labels: np.ndarray, share: float, classes: int, rng: np.random.Generator) -> np.ndarray:
     """Labels (n,) of which exactly `share`, rounded, are replaced by another class, drawn uniformly."""
     given = labels.copy()
     liars = rng.choice(len(labels), round(share * len(labels)), replace=False)
-    given[liars] = (labels[liars] + rng.integers(1, CLASSES, len(liars))) % CLASSES
+    given[liars] = (labels[liars] + rng.integers(1, classes, len(liars))) % classes
     return given
 
 
-def draw(backbone: str, half: str, sizes: tuple[int, int, int], m: int, seed: int) -> tuple[Task, np.random.Generator]:
-    """A clean task: sizes of training set, clean validation set and test set, drawn from one half of the images."""
-    labels, rng = mnist5k()[1], np.random.default_rng(seed)
-    mine = rng.permutation(halves(labels)[half])
-    train, clean, test = np.split(mine[: sum(sizes)], np.cumsum(sizes)[:-1])
-    features = raw_features(backbone)
-    project = Projection.of(features[train], m)
-    z, z_clean, z_test = (project(features[rows]) for rows in (train, clean, test))
-    core = torch.ones(len(train), dtype=torch.float64)
-    return Task(z, labels[train], labels[train], core, train, z_test, labels[test], z_clean, labels[clean]), rng
+def draw(images: Images, train: int, clean: int, test: int, m: int, rng: np.random.Generator) -> Task:
+    """A clean task of so many images; the projection to m features is learned from the training images alone."""
+    rows, held = np.split(rng.permutation(images.train)[: train + clean], [train])
+    free = np.setdiff1d(images.test, np.concatenate([rows, held]))
+    tested = rng.permutation(free)[:test]
+    project = Projection.of(images.features[rows], m)
+    z, z_clean, z_test = (project(images.features[part]) for part in (rows, held, tested))
+    true, core = images.labels[rows], torch.ones(len(rows), dtype=torch.float64)
+    return Task(z, true, true, core, rows, z_test, images.labels[tested], z_clean, images.labels[held], images.classes)
+
+
+def with_lies(task: Task, share: float, rng: np.random.Generator) -> Task:
+    """The same task; of the labels outside a trusted core (all of them if everything is core) `share` are wrong."""
+    trusted = task.core.cpu().numpy() > 0
+    loose = np.ones_like(trusted) if trusted.all() else ~trusted
+    given = task.true.copy()
+    given[loose] = lie(task.true[loose], share, task.classes, rng)
+    return replace(task, given=given)
+
+
+def with_core(task: Task, size: int) -> Task:
+    """The same task; the first `size` examples are the core, the others are the pool."""
+    core = torch.zeros_like(task.core)
+    core[:size] = 1.0
+    return replace(task, core=core)
+
+
+def to(task: Task, device: torch.device) -> Task:
+    """The task with its tensors on a device."""
+    moved = {name: getattr(task, name).to(device) for name in ("z", "core", "z_test", "z_clean")}
+    return replace(task, **moved)
