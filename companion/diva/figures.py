@@ -73,12 +73,13 @@ def toy(x: Tensor, y: Tensor, left_out: int, lam: float) -> Figure:
     alpha = torch.ones_like(x)
     grid = torch.stack([torch.linspace(float(x.min()) - 0.3, float(x.max()) + 0.3, 2), torch.ones(2)], dim=1).double()
     ax.plot(x, y, "o", color="C0", ms=8)
-    for name, weight, dash, place in (("with it", 1.0, "-", (8, -12)), ("without it", 0.0, "--", (8, 4))):
+    for name, weight, dash in (("with it", 1.0, "-"), ("without it", 0.0, "--")):
         ridge = fit(z, y.unsqueeze(1), alpha.index_fill(0, torch.tensor([left_out]), weight), lam)
         line = (grid @ weights(ridge)).flatten()
         at = float((z[left_out] @ weights(ridge)).item())
         ax.plot(grid[:, 0], line, dash, color="C1", lw=2)
-        ax.annotate(name, (float(grid[0, 0]), float(line[0])), place, textcoords="offset points", color=INK)
+        end = (float(grid[1, 0]), float(line[1]))
+        ax.annotate(name, end, (6, 0), textcoords="offset points", va="center", color=INK, annotation_clip=False)
         shift = -0.03 if weight else 0.03
         ax.vlines(float(x[left_out]) + shift, at, float(y[left_out]), color=INK, lw=1.5, ls=dash)
     ax.plot(x[left_out], y[left_out], "o", ms=15, mfc="none", mec=INK)
@@ -96,7 +97,7 @@ def histogram_and_roc(task: Task, found: Mapping[str, Tensor]) -> Figure:
         left.stairs(height, edges, fill=True, color=colour, alpha=0.45, hatch=hatch, label=name)
     left.axvline(0, color=INK, lw=1)
     left.set(xlabel="derivative of the leave-one-out loss", ylabel="examples")
-    left.legend(loc="upper left")
+    left.legend(loc="upper right")
     for i, (name, harm) in enumerate(found.items()):
         false, true, _ = roc_curve(wrong, harm.cpu().numpy())
         right.plot(100 * false, 100 * true, ("-", "--", "-.", ":")[i % 4], color=f"C{i}", lw=2, label=NAMES[name])
@@ -169,6 +170,7 @@ def growth(rows: Sequence[Measurement], examples: Sequence[int], features: Seque
         seconds = [float(seeds_of(rows, "seconds", fixed, str(size)).mean()) for size in sizes]
         ax.loglog(sizes, seconds, "o-", color="C0", lw=2)
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        ax.set_yticks(seconds, [f"{value:.2g}" for value in seconds])
         ax.minorticks_off()
         ax.set(xlabel=f"{letter}, with {fixed}", ylabel="CPU seconds")
         ax.set_title(f"grows like {letter} to the power {exponent(sizes, seconds):.1f}")
@@ -197,8 +199,8 @@ def threshold(noisy: Mapping[float, Task], noise: float, penalty: str, epsilon: 
     ax.axvline(epsilon, color=INK, lw=2)
     caught = int((out.numpy() & task.wrong).sum())
     ax.set_title(
-        f"lambda {lam:g}: {int(out.sum())} thrown out, {caught} of {int(task.wrong.sum())} wrong labels among them; "
-        f"accuracy {before:.1f} to {after:.1f} %"
+        f"lambda {lam:g}: {int(out.sum())} go, {caught} of {int(task.wrong.sum())} wrong labels among them;\n"
+        f"accuracy {before:.1f} % before, {after:.1f} % after"
     )
     ax.set(xlabel="derivative, in units of its mean size", ylabel="examples")
     ax.legend(loc="upper left")
