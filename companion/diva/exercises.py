@@ -291,7 +291,7 @@ EXERCISES = (
         statement="Nothing in the method knows of images. Write `weed(z, labels, count)`: given features (N, m) with a "
         "constant column and labels (N,), a mask (N,) of the `count` most harmful examples at the penalty that "
         "leave-one-out chooses. Then feed it sentence embeddings with wrong labels: does the ranking "
-        "DIVA < leave-one-out error of claim C4 hold for texts, too?",
+        "DIVA < leave-one-out error of claim C3 hold for texts, too?",
         check=check_texts,
         hints=("`diva.tune`, `diva.fit`, `diva.derivative`, in this order.", "Harmful means a positive derivative."),
         solution=solve_texts,

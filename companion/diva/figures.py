@@ -142,7 +142,7 @@ def extension(rows: Sequence[Measurement], added: Sequence[int], arms: Sequence[
 
 
 def steps(rows: Sequence[Measurement], settings: Sequence[str]) -> Figure:
-    """What a step of re-weighting changes, against its size: the leave-one-out loss (per cent), and accuracy (points)."""
+    """What a step of re-weighting changes: the leave-one-out loss (per cent), and accuracy (points)."""
     figure, axes = new_figure(columns=2, width=9.4, height=3.8)
     for ax, metric in zip(axes, ("loo loss", "accuracy"), strict=True):
         ends = []

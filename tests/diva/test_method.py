@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ class TestProcedures:
         core = (torch.arange(len(z)) < 20).double()
         sets = method.extend(z, y, core, method.derivative, 5, 4, PENALTIES)
         assert [int(alpha.sum()) for alpha in sets] == [20, 25, 30, 35, 40]
-        for before, after in zip(sets, sets[1:], strict=False):
+        for before, after in pairwise(sets):
             assert (after >= before).all()
 
     def test_extending_prefers_right_labels(self) -> None:
