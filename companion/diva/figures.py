@@ -91,7 +91,8 @@ def histogram_and_roc(task: Task, found: Mapping[str, Tensor]) -> Figure:
     """Left, the derivative of right and of wrong labels; right, ROC curves of each score (N,) in `found`."""
     figure, (left, right) = new_figure(columns=2, width=8.6, height=3.6)
     gradient, wrong = found["diva"].cpu().numpy(), task.wrong
-    edges = np.linspace(*np.quantile(gradient, [0.005, 0.995]), 40)
+    low, high = (float(np.quantile(gradient, q)) for q in (0.005, 0.995))
+    edges = np.linspace(low, high, 40)
     for mask, name, colour, hatch in ((~wrong, "right label", "C0", ""), (wrong, "wrong label", "C1", "///")):
         height, _ = np.histogram(gradient[mask], edges)
         left.stairs(height, edges, fill=True, color=colour, alpha=0.45, hatch=hatch, label=name)
