@@ -53,7 +53,7 @@ class Config(ScaledConfig):
     refits: int = 500
     whole: int = 300
     examples: tuple[int, ...] = (1000, 2000, 4000, 8000)
-    features: tuple[int, ...] = (64, 128, 256, 512)
+    features: tuple[int, ...] = (128, 256, 512, 1024, 2048)
     large: tuple[int, int] = (100_000, 512)
     penalties: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.linspace(-3, 2, 16))
 
@@ -62,7 +62,7 @@ class Config(ScaledConfig):
             "seeds": 2, "m": 33, "train": 200, "clean": 50, "test": 300, "core": 60, "pool": 140, "batch": 10,
             "refits": 30, "whole": 40, "examples": (200, 400, 800), "features": (16, 32, 64), "large": (2000, 64),
         },
-        "study": {"seeds": 20},
+        "study": {"seeds": 10},
         "paper": {
             "data": "flowers102", "m": 513, "train": 1840, "clean": 200, "test": 6149, "core": 500, "pool": 1300,
             "batch": 100,
