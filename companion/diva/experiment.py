@@ -59,7 +59,7 @@ class Config(ScaledConfig):
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "m": 33, "train": 200, "clean": 50, "test": 300, "core": 60, "pool": 140, "batch": 10,
+            "seeds": 2, "m": 33, "train": 200, "clean": 50, "test": 300, "core": 60, "pool": 440,
             "refits": 30, "whole": 40, "examples": (200, 400, 800), "features": (16, 32, 64), "large": (2000, 64),
         },
         "study": {"seeds": 10},

@@ -45,13 +45,17 @@ def test_a_seed_repeats_and_another_differs(rows) -> None:
     assert [row.value for row in first] != [row.value for row in other]
 
 
-@needs_lite0
-def test_every_claim_finds_its_arms() -> None:
-    lesson = load_lesson("diva")
-    config = replace(CI, batch=50, core=60, pool=440, train=200)
-    few = [row for seed in (0, 1) for row in experiment(config, seed, CPU)]
-    for claim in lesson.claims:
-        assert judge(claim, few, "ci").findings, claim.id
+def test_every_claim_finds_its_arms(rows) -> None:
+    for claim in load_lesson("diva").claims:
+        assert judge(claim, rows, "ci").findings, claim.id
+
+
+@pytest.mark.parametrize("scale", ["ci", "laptop", "study", "paper"])
+def test_every_scale_looks_where_the_claims_look(scale: str) -> None:
+    config = Config.at(scale)
+    assert {300, 400} <= set(config.added)
+    assert config.added[-1] <= config.pool
+    assert config.noises == (0.2, 0.4)
 
 
 @needs_lite0
