@@ -44,11 +44,6 @@ def show_table(
     display({"text/plain": text, "text/html": page}, raw=True, metadata={"companion": data} if data else {})
 
 
-def show_text(text: str) -> None:
-    """Display a paragraph of plain text."""
-    display({"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}, raw=True)
-
-
 def show_source(obj: Callable[..., Any] | type) -> None:
     """Display a function or class of the package as highlighted source, with the place where it stands."""
     from pygments import highlight
