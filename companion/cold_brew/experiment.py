@@ -84,11 +84,9 @@ def load_graph(config: Config) -> tuple[Tensor, Tensor, Tensor]:
     return data.x.float(), data.y.flatten().long(), both[:, both[0] != both[1]]
 
 
-def build_world(
-    config: Config, seed: int, device: torch.device, graph: tuple[Tensor, Tensor, Tensor] | None = None
-) -> World:
+def build_world(config: Config, seed: int, device: torch.device) -> World:
     """Load the graph, isolate nodes, draw labels: everything that a seed decides before training."""
-    x, y, edges = graph or load_graph(config)
+    x, y, edges = load_graph(config)
     split = cold_start(edges, y, config.per_class, config.share, config.validation, seed)
     sampler = NeighbourSampler(split.edge_index, len(y), config.fanout) if config.fanout else None
     moved = ColdStart(**{name: tensor.to(device) for name, tensor in vars(split).items()})

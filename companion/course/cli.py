@@ -131,13 +131,14 @@ def record(
     A recording that was cut goes on where it was cut.
     """
     from companion.course import records, syllabus
+    from companion.lab.records import further_runs
 
     for lesson in syllabus.choose(lessons):
         if harmless is not None:
             stale = records.declare_harmless(lesson.name, harmless)
             click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing: the record is fresh'}.")
             continue
-        for each in [scale] if scale else ["study", "laptop", "ci", *records.further_runs(lesson.name)]:
+        for each in [scale] if scale else ["study", "laptop", "ci", *further_runs(lesson.name)]:
             made = records.record(lesson.name, each, seeds, jobs, device)
             click.echo(f"{lesson.name} at {each}: {len(made.seeds)} seeds, {made.stamp['cpu_seconds']} CPU seconds.")
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from companion.course.processes import used
-from companion.course.records import plan_of
 from companion.errors import CompanionError
 from companion.lab import Measurement, source_hash
 from companion.lab.device import repeatable, resolve_device, set_seed, set_threads
+from companion.lab.records import plan_of
 
 
 def measure(lesson: str, scale: str, seed: int, device: str) -> list[Measurement]:
@@ -31,7 +31,7 @@ def measure(lesson: str, scale: str, seed: int, device: str) -> list[Measurement
 
 def main(lesson: str, scale: str, seed: str, device: str, source: str) -> dict[str, Any]:
     """Measure, and say what it cost; refuses if the lesson's source is no longer the one that was asked for."""
-    if source_hash(lesson) != source:
+    if source_hash(lesson, scale) != source:
         raise CompanionError(f"The source of {lesson!r} changed while it was being recorded; record it again.")
     rows = measure(lesson, scale, int(seed), device)
     cpu_seconds, peak_mb = used()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 import importlib.metadata
 import json
 import platform
@@ -18,9 +17,9 @@ import companion
 from companion.course.places import build_folder, write_whole
 from companion.course.processes import last_line, workers
 from companion.errors import CompanionError
-from companion.lab import SCALES, Config, Measurement, Plan, Record, load_record, source_hash
-from companion.lab.lesson import PACKAGE, folder_of
-from companion.lab.records import Run
+from companion.lab import SCALES, Config, Measurement, Record, load_record, source_hash
+from companion.lab.lesson import folder_of
+from companion.lab.records import Run, plan_of
 
 FEWEST_SEEDS = 10
 RECORDED = ("ci", "laptop", "study")
@@ -34,10 +33,9 @@ def record(lesson: str, scale: str = "study", seeds: int | None = None, jobs: in
     plan = plan_of(lesson, scale)
     config = plan.config
     if scale == "laptop" and (study := _twin(lesson, config)):
-        return _store(
-            lesson, scale, Run({**study.stamp, "config": config.as_dict(), "same_as": "study"}, study.measurements)
-        )
-    source, count = source_hash(lesson), seeds or (seeds_of(config) if scale in RECORDED else config.seeds)
+        stamp = {**study.stamp, "config": config.as_dict(), "same_as": "study", "source": source_hash(lesson, scale)}
+        return _store(lesson, scale, Run(stamp, study.measurements))
+    source, count = source_hash(lesson, scale), seeds or (seeds_of(config) if scale in RECORDED else config.seeds)
     numbers = list(range(plan.first_seed, plan.first_seed + count))
     done = _all_seeds(lesson, scale, numbers, source, device, jobs)
     rows = tuple(Measurement(*row) for part in done for row in part["measurements"])
@@ -49,33 +47,22 @@ def seeds_of(config: Config) -> int:
     return max(FEWEST_SEEDS, config.seeds) if config.scale in ("study", "laptop") else config.seeds
 
 
-def plan_of(lesson: str, run: str) -> Plan:
-    """What a recorded run does: the lesson's experiment at a scale, or one of its further plans."""
-    folder_of(lesson)
-    room = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
-    if run in SCALES:
-        return Plan(room.experiment, room.Config.at(run))
-    further = further_runs(lesson)
-    if run not in further:
-        known = ", ".join((*SCALES, *further))
-        raise CompanionError(f"{lesson} has no run {run!r} to record; choose one of {known}.")
-    return further[run]
-
-
-def further_runs(lesson: str) -> dict[str, Plan]:
-    """The runs that a lesson records beside its scales."""
-    return getattr(importlib.import_module(f"{PACKAGE}.{lesson}.experiment"), "FURTHER", {})
-
-
 def declare_harmless(lesson: str, reason: str) -> list[str]:
     """Note in `record.json` that the change of source since each stale run moves no number; returns those scales."""
     if not reason.strip():
         raise CompanionError("--harmless needs a reason: one sentence that says why no number can have moved.")
-    old, source = load_record(lesson), source_hash(lesson)
-    stale = [scale for scale in old.runs if not old.fresh(scale, source)]
+    old = load_record(lesson)
+    now = {run: source_hash(lesson, run) for run in old.runs}
+    stale = [run for run in old.runs if not old.fresh(run, now[run])]
     notes = [
-        {"scale": s, "from": old.runs[s].stamp["source"], "to": source, "reason": reason.strip(), "date": _today()}
-        for s in stale
+        {
+            "scale": run,
+            "from": old.runs[run].stamp["source"],
+            "to": now[run],
+            "reason": reason.strip(),
+            "date": _today(),
+        }
+        for run in stale
     ]
     if notes:
         _write(lesson, Record(old.runs, (*old.harmless, *notes)))
@@ -136,10 +123,11 @@ def _stamp(config: Config, source: str, device: str, done: list[dict[str, Any]])
 
 def _twin(lesson: str, laptop: Config) -> Run | None:
     """The study run, if it is fresh and the laptop scale differs from it in nothing but the number of seeds."""
-    study = load_record(lesson).runs.get("study")
+    kept = load_record(lesson)
     sizes = {**plan_of(lesson, "study").config.as_dict(), "scale": laptop.scale, "seeds": laptop.seeds}
     same = sizes == laptop.as_dict()
-    return study if study and same and study.stamp["source"] == source_hash(lesson) else None
+    fresh = "study" in kept.runs and kept.fresh("study", source_hash(lesson, "study"))
+    return kept.runs["study"] if same and fresh else None
 
 
 def _store(lesson: str, scale: str, run: Run) -> Run:

@@ -56,7 +56,7 @@ def _recorded(lesson: Lesson, claim: Claim) -> str:
     if run is None:
         return "none"
     verdict = judge(claim, run.measurements, "study").verdict
-    return verdict if record.fresh("study", source_hash(lesson.name)) else f"{verdict} (stale)"
+    return verdict if record.fresh("study", source_hash(lesson.name, "study")) else f"{verdict} (stale)"
 
 
 def show(board: list[Row]) -> None:

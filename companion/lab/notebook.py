@@ -44,7 +44,7 @@ class Lab:
         self.device = resolve_device(device)
         self.threads = set_threads(scale)
         self.record = load_record(lesson)
-        self._source = source_hash(lesson)
+        self._source = source_hash(lesson, "study")
         self._judged: dict[str, Judgement] = {}
         self._checked: dict[str, bool] = {}
         repeatable()

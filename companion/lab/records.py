@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from companion.errors import CompanionError
 from companion.lab.evidence import Measurement
 from companion.lab.lesson import PACKAGE, folder_of
+from companion.lab.scales import SCALES, Plan
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,20 @@ class Run:
         return sorted({m.seed for m in self.measurements})
 
     def as_dict(self) -> dict[str, Any]:
-        """One line per arm: metric, method, setting, values in the order of `seeds`."""
+        """One line per arm: metric, method, setting, values in the order of `seeds`; and a checksum of it all."""
         seeds = self.seeds
         arms: dict[tuple[str, str, str], dict[int, float]] = {}
         for m in self.measurements:
             arms.setdefault((m.metric, m.method, m.setting), {})[m.seed] = float(f"{m.value:.6g}")
         series = [[*arm, [values.get(seed) for seed in seeds]] for arm, values in arms.items()]
-        return {"stamp": self.stamp, "seeds": seeds, "series": series}
+        raw = {"stamp": self.stamp, "seeds": seeds, "series": series}
+        return {**raw, "checksum": _checksum(raw)}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Run:
+        """Read what `as_dict` wrote; an error if anything in it was changed since."""
+        if raw["checksum"] != _checksum({key: raw[key] for key in ("stamp", "seeds", "series")}):
+            raise ValueError("a number, a seed or a stamp was changed by hand")
         rows = [
             Measurement(metric, method, setting, seed, value)
             for metric, method, setting, values in raw["series"]
@@ -45,17 +51,23 @@ class Run:
         return cls(raw["stamp"], tuple(rows))
 
 
+def _checksum(raw: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Record:
-    """A lesson's `record.json`: one run per scale, and the source changes declared harmless, each with a reason."""
+    """A lesson's `record.json`: its runs by name, and the changes declared harmless, each with a reason."""
 
     runs: dict[str, Run]
     harmless: tuple[dict[str, str], ...] = ()
 
-    def fresh(self, scale: str, source: str) -> bool:
-        """True if the run was made by this source, or the change since was declared harmless."""
-        made_by = self.runs[scale].stamp["source"]
-        return source == made_by or any(h["from"] == made_by and h["to"] == source for h in self.harmless)
+    def fresh(self, run: str, source: str) -> bool:
+        """True if the run was made by this source (see `source_hash`), or the change since was declared harmless."""
+        made_by = self.runs[run].stamp["source"]
+        return source == made_by or any(
+            (h["scale"], h["from"], h["to"]) == (run, made_by, source) for h in self.harmless
+        )
 
     def dumps(self) -> str:
         """JSON with one line per arm, so that a change reads well in a diff."""
@@ -90,13 +102,33 @@ def load_record(name: str) -> Record:
         ) from error
 
 
-def source_hash(name: str) -> str:
-    """Hash of the code that decides a lesson's numbers: its experiment, and what that imports from the package.
+def plan_of(lesson: str, run: str) -> Plan:
+    """What a recorded run does: the lesson's experiment at a scale, or one of its further plans."""
+    folder_of(lesson)
+    room = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
+    if run in SCALES:
+        return Plan(room.experiment, room.Config.at(run))
+    further = further_runs(lesson)
+    if run not in further:
+        known = ", ".join((*SCALES, *further))
+        raise CompanionError(f"{lesson} has no run {run!r} to record; choose one of {known}.")
+    return further[run]
 
-    `companion.lab` and the faces of packages (`__init__.py`) are left out; comments, docstrings, layout do not count.
+
+def further_runs(lesson: str) -> dict[str, Plan]:
+    """The runs that a lesson records beside its scales."""
+    return getattr(importlib.import_module(f"{PACKAGE}.{lesson}.experiment"), "FURTHER", {})
+
+
+def source_hash(name: str, run: str) -> str:
+    """Hash of what decides a run's numbers: its configuration, its experiment, and what that imports from the package.
+
+    `companion.lab` and the faces of packages (`__init__.py`) are left out; the number of seeds, the sizes of other
+    runs, comments, docstrings and layout do not count.
     """
-    folder = folder_of(name)
-    digest = hashlib.sha256()
+    folder, plan = folder_of(name), plan_of(name, run)
+    sizes = {key: value for key, value in plan.config.as_dict().items() if key != "seeds"}
+    digest = hashlib.sha256(f"{plan.experiment.__name__} {json.dumps(sizes, default=str)}\n".encode())
     for path in sorted(_reached(folder / "experiment.py", folder.parent)):
         digest.update(f"{path.relative_to(folder.parent).as_posix()}\n{_bare(path)}\n".encode())
     return digest.hexdigest()[:16]
@@ -128,10 +160,17 @@ def _files(module: str, root: Path) -> list[Path]:
 
 
 def _bare(path: Path) -> str:
+    """The code of a file without docstrings, and without the sizes, which each run's configuration holds."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:]
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            node.body = [inner for inner in node.body[bool(ast.get_docstring(node)) :] if not _sizes(node, inner)]
     return ast.dump(tree)
+
+
+def _sizes(node: ast.AST, inner: ast.stmt) -> bool:
+    """True for the fields of `Config`, and for the plans in `FURTHER`."""
+    if isinstance(node, ast.ClassDef) and node.name == "Config":
+        return isinstance(inner, ast.Assign | ast.AnnAssign)
+    named = inner.targets if isinstance(inner, ast.Assign) else [getattr(inner, "target", None)]
+    return isinstance(node, ast.Module) and any(isinstance(n, ast.Name) and n.id == "FURTHER" for n in named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -76,13 +77,45 @@ def test_a_changed_source_makes_the_record_stale_until_declared_harmless(
 ) -> None:
     source = tiny_course / "companion/tiny/experiment.py"
     source.write_text(source.read_text().replace("noise + 5", "5 + noise"))
-    assert not load_record("tiny").fresh("ci", source_hash("tiny"))
+    assert not load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
     assert records.declare_harmless("tiny", "addition commutes") == ["ci"]
-    assert load_record("tiny").fresh("ci", source_hash("tiny"))
+    assert load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
     assert load_record("tiny").runs["ci"].measurements == ci_record.measurements
     assert records.declare_harmless("tiny", "again") == []
     source.write_text(source.read_text().replace("5 + noise", "6 + noise"))
-    assert not load_record("tiny").fresh("ci", source_hash("tiny"))
+    assert not load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
+
+
+def test_a_changed_size_makes_that_run_stale_alone_and_a_changed_seed_count_none(
+    ci_record: records.Run, tiny_course: Path
+) -> None:
+    records.record("tiny", "rehearsal")
+    source = tiny_course / "companion/tiny/experiment.py"
+    edits = [
+        ("seeds=1), first_seed", "seeds=2), first_seed", set()),
+        ("size: int = 100", "size: int = 101", set()),
+        ('"size": 10}', '"size": 11}', {"ci", "rehearsal"}),
+    ]
+    for old, new, stale in edits:
+        source.write_text(source.read_text().replace(old, new))
+        forget_the_room()
+        record = load_record("tiny")
+        assert {run for run in record.runs if not record.fresh(run, source_hash("tiny", run))} == stale
+    with pytest.raises(CompanionError, match="choose one of ci, laptop, study, paper, rehearsal"):
+        source_hash("tiny", "nowhere")
+
+
+def test_a_number_changed_by_hand_is_found(ci_record: records.Run, tiny_course: Path) -> None:
+    path = tiny_course / "companion/tiny/record.json"
+    value = f"{ci_record.measurements[0].value:.6g}"
+    path.write_text(path.read_text("utf-8").replace(value, value[:-1] + ("1" if value[-1] != "1" else "2")), "utf-8")
+    with pytest.raises(CompanionError, match=r"record\.json of 'tiny' is damaged .*changed by hand"):
+        load_record("tiny")
+
+
+def forget_the_room() -> None:
+    for name in [name for name in sys.modules if name.startswith("companion.tiny")]:
+        del sys.modules[name]
 
 
 def test_harmless_needs_a_reason(tiny_course: Path) -> None:

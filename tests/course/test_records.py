@@ -23,7 +23,7 @@ every_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=[lesson.name for l
 @every_lesson
 def test_the_record_was_made_by_this_code(lesson: Lesson) -> None:
     record = load_record(lesson.name)
-    stale = [scale for scale in record.runs if not record.fresh(scale, source_hash(lesson.name))]
+    stale = [scale for scale in record.runs if not record.fresh(scale, source_hash(lesson.name, scale))]
     what_to_do = f"run `python -m companion record {lesson.name}`, or --harmless REASON if no number can have moved"
     assert not stale, f"{lesson.name}: stale at {', '.join(stale)}; {what_to_do}"
     assert record.runs.keys() >= {"ci", "laptop", "study"}, f"{lesson.name}: incomplete; {what_to_do}"
@@ -51,7 +51,7 @@ def test_a_random_seed_and_arm_repeat_at_reduced_size(lesson: Lesson) -> None:
     run = load_record(lesson.name).runs["ci"]
     seed = random.SystemRandom().choice(run.seeds)
     then = random.SystemRandom().choice([m for m in run.measurements if m.seed == seed])
-    command = ["companion.course.measure", lesson.name, "ci", str(seed), "cpu", source_hash(lesson.name)]
+    command = ["companion.course.measure", lesson.name, "ci", str(seed), "cpu", source_hash(lesson.name, "ci")]
     with processes.workers(1) as submit:
         finished = submit(command).result()
     assert finished.returncode == 0, finished.stderr
