@@ -44,8 +44,8 @@ bench: data ## seconds and memory of every notebook and scale, as docs/benchmark
 refresh: data ## run the notebooks again and store their outputs
 	$(BIN)/python -m companion refresh $(NB)
 
-text: setup ## a notebook as a Python script in build/: make text NB=notebooks/01_cold_brew.ipynb
-	@test -f "$(NB)" || { echo "make text: name a notebook, as in make text NB=notebooks/01_cold_brew.ipynb"; exit 1; }
+text: setup ## a notebook as a Python script in build/: make text NB=notebooks/00_start_here.ipynb
+	@test -f "$(NB)" || { echo "make text: name a notebook, as in make text NB=notebooks/00_start_here.ipynb"; exit 1; }
 	$(BIN)/jupytext --to py:percent --output build/$(basename $(notdir $(NB))).py "$(NB)"
 
 lint: setup ## style and types

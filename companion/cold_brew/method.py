@@ -131,6 +131,7 @@ class SEConv(nn.Module):
         return self.linear(x) + (self.embedding.weight if rows is None else self.embedding(rows))
 
     def forward(self, x: Tensor, adjacency: Tensor, rows: Tensor | None = None) -> Tensor:
+        """A (X W + E), (n, d_out)."""
         return adjacency @ self.before_aggregation(x, rows)
 
 

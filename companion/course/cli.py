@@ -79,7 +79,7 @@ def run(
 ) -> int:
     """Execute the notebooks of LESSONS into build/executed/SCALE/ and print what they cost and found.
 
-    A lesson is named by its name (cold_brew), its number or its notebook. A notebook that fails is kept with its
+    A lesson is named by its name, its number or its notebook. A notebook that fails is kept with its
     traceback, and the others still run.
     """
     from companion.course import runner

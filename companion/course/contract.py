@@ -151,6 +151,26 @@ def verdicts(page: Page) -> Iterator[str]:
             yield f"notebook: the exact check {check.id} was not made, or fails"
 
 
+def imports(page: Page) -> Iterator[str]:
+    """One import block, in Set-up, so that a reader sees at once what the lesson stands on."""
+    importing = [cell for cell in page.code if re.search(r"^\s*(import|from) ", cell.source, re.MULTILINE)]
+    for cell in importing:
+        if cell is not importing[0] or _section_of(page, cell) != SECTIONS[0]:
+            yield f"{cell.id}: imports stand together in one cell of {SECTIONS[0]}"
+
+
+def board(page: Page) -> Iterator[str]:
+    """The table of verdicts and deviations stands in the last section, and its words are compared."""
+    shown = [cell for cell in page.code if ".scoreboard()" in cell.source]
+    if len(shown) != 1 or CHECKED not in tags(shown[0]) or _section_of(page, shown[0]) != SECTIONS[-1]:
+        yield f"notebook: lab.scoreboard() stands once, in {SECTIONS[-1]}, in a cell tagged {CHECKED}"
+
+
+def _section_of(page: Page, cell: NotebookNode) -> str:
+    before = "\n".join(c.source for c in page.cells[: page.cells.index(cell)] if c.cell_type == "markdown")
+    return (re.findall(r"^## +(.+?) *$", before, re.MULTILINE) or [""])[-1]
+
+
 def ending(page: Page) -> Iterator[str]:
     """Three open kernels fill a small machine: the last words say to shut this one down."""
     last = page.prose[-1] if page.prose else None
@@ -158,4 +178,4 @@ def ending(page: Page) -> Iterator[str]:
         yield "notebook: the last Markdown cell must say to shut down the kernel"
 
 
-ANATOMY = (sections, budgets, first_figure, parameters, sentences, exercises, verdicts, ending)
+ANATOMY = (sections, budgets, first_figure, parameters, imports, sentences, exercises, verdicts, board, ending)

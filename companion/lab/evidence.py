@@ -101,6 +101,7 @@ class Claim:
 
     @property
     def sign(self) -> int:
+        """1 if higher is better, else -1."""
         return 1 if self.direction == "higher" else -1
 
     def comparisons(self) -> list[Comparison]:
@@ -137,6 +138,7 @@ class Judgement:
 
     @property
     def verdict(self) -> str:
+        """The weakest of the verdicts on its comparisons."""
         seen = {finding.verdict for finding in self.findings}
         return next(verdict for verdict in (NOT_JUDGED, FAILS, OPEN, HOLDS) if verdict in seen)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import companion
 from companion.errors import CompanionError
 from companion.lab.evidence import Claim
 
@@ -80,7 +81,8 @@ def folder_of(name: str) -> Path:
     spec = importlib.util.find_spec(f"{PACKAGE}.{name}") if name.isidentifier() else None
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places or not (Path(places[0]) / "lesson.toml").is_file():
-        raise CompanionError(f"There is no lesson {name!r}; `python -m companion scoreboard` lists the lessons.")
+        known = sorted(path.parent.name for path in Path(companion.__path__[0]).glob("[!_]*/lesson.toml"))
+        raise CompanionError(f"There is no lesson {name!r}; choose one of {', '.join(known)}.")
     return Path(places[0])
 
 

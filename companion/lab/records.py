@@ -25,6 +25,7 @@ class Run:
 
     @property
     def seeds(self) -> list[int]:
+        """The seeds that were measured, ascending."""
         return sorted({m.seed for m in self.measurements})
 
     def as_dict(self) -> dict[str, Any]:

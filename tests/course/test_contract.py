@@ -73,6 +73,7 @@ def good() -> NotebookNode:
     for i in range(5):
         cells[6:6] = [prose(f"look-{i}", "Look at the dot."), code(f"figure-{i}", "show()", picture())]
     cells += [prose(f"more-{i}", "More words.") for i in range(4)]
+    cells.append(code("board", "lab.scoreboard()", said("verdicts"), tags=("nbval-check-output",)))
     cells.append(prose("end", "Now shut down this kernel."))
     return normalise(new_notebook(cells=cells))
 
@@ -121,7 +122,7 @@ BROKEN = {
     "title": (change("title", source="Tiny"), "the first cell must be Markdown that begins with a title"),
     "section order": (change("section-0", source="## Setup\n\nwords"), "the sections are Setup, The problem"),
     "section gone": (lambda n: drop(n, "section-8"), "the sections are Set-up"),
-    "few cells": (lambda n: [drop(n, f"more-{i}") for i in range(4)] + [drop(n, "look-0")], "41 cells; 45 to 70"),
+    "few cells": (lambda n: [drop(n, f"more-{i}") for i in range(4)] + [drop(n, "look-0")], "42 cells; 45 to 70"),
     "many cells": (insert(8, *(prose(f"p-{i}", "x") for i in range(30))), "cells; 45 to 70 are allowed"),
     "few words": (change("section-1", source="## The problem\n\nnone"), "words; 1800 to 2600 are allowed"),
     "many words": (append("section-1", "word " * 900), "words; 1800 to 2600 are allowed"),
@@ -153,6 +154,10 @@ BROKEN = {
     "other verdict": (output("claims", verdict("C1", "open"), verdict("C2", "fails")), "C1 open, expected holds"),
     "no verdict": (output("claims", verdict("C1", "holds")), "C2 was not judged"),
     "no exact check": (output("exact", said("X1")), "the exact check X1 was not made, or fails"),
+    "late import": (append("figure-1", "\nimport math"), "figure-1: imports stand together in one cell of Set-up"),
+    "no board": (lambda n: drop(n, "board"), "lab.scoreboard() stands once, in Limits and further reading"),
+    "unchecked board": (change("board", metadata={}), "lab.scoreboard() stands once"),
+    "early board": (append("figure-0", "\nlab.scoreboard()"), "lab.scoreboard() stands once"),
     "no ending": (change("end", source="Good-bye."), "the last Markdown cell must say to shut down the kernel"),
     "order": (change("claims", execution_count=1), "claims: was run as number 1"),
     "never run": (change("claims", execution_count=None), "claims: was run as number None"),

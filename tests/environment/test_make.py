@@ -88,7 +88,7 @@ def test_an_old_python_is_told_so_in_one_sentence(house: Path) -> None:
 def test_text_without_a_notebook_says_how_to_name_one(house: Path) -> None:
     status, _, said = make(house, "text")
     assert status != 0
-    assert "name a notebook, as in make text NB=notebooks/01_cold_brew.ipynb" in said
+    assert "name a notebook, as in make text NB=notebooks/00_start_here.ipynb" in said
 
 
 def test_the_binder_link_is_that_of_the_clone(house: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from companion.course import syllabus
 from companion.lab import load_record
-from companion.lab.evidence import FAILS, HOLDS, OPEN, by_seed
+from companion.lab.evidence import FAILS, HOLDS, OPEN, Arm, by_seed, differences
 from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT, examine
 
 LESSONS = [pytest.param(lesson, id=lesson.name) for lesson in syllabus.lessons(hidden=True)]
@@ -80,17 +80,30 @@ class TestLesson:
             return
         evidence = {seed for name in ("laptop", "study") for seed in runs[name].seeds}
         assert not evidence & set(runs["choice"].seeds), "choices must be made on other seeds than the evidence"
+        tries = {m.method: {t.setting for t in runs["choice"].measurements if t.method == m.method}
+                 for m in runs["choice"].measurements}  # fmt: skip
+        assert len({len(settings) for settings in tries.values()}) == 1, "every arm must try as many candidates"
         for arm, chosen in room.chosen(room.Config.at("laptop")).items():
             rows = [m for m in runs["choice"].measurements if m.method == arm]
-            means = {s: _mean(by_seed(rows, rows[0].metric, _arm(arm, s))) for s in {m.setting for m in rows}}
+            means = {s: _mean(by_seed(rows, rows[0].metric, Arm(arm, s))) for s in {m.setting for m in rows}}
             assert chosen == max(sorted(means), key=means.__getitem__), arm
+
+    def test_the_bounds_stand_off_what_the_rehearsal_saw(self, lesson):
+        """Three seed deviations from the mean of other seeds; a sabotage inherits its bound, and "open" has none."""
+        runs = load_record(lesson.name).runs
+        assert "rehearsal" in runs, "record FURTHER['rehearsal'], on seeds of its own, before the bounds are fixed"
+        assert not set(runs["rehearsal"].seeds) & {seed for scale in ("laptop", "study") for seed in runs[scale].seeds}
+        assert len(runs["rehearsal"].seeds) >= 10
+        for claim in lesson.claims:
+            for comparison in claim.comparisons() if not claim.sabotages else []:
+                seen = differences(claim, comparison, runs["rehearsal"].measurements)
+                room = {HOLDS: 1, FAILS: -1, OPEN: 0}[claim.expected["study"]] * (seen.mean() - comparison.margin)
+                assert room >= 3 * seen.std(ddof=1) or claim.expected["study"] == OPEN, (claim.id, seen.mean())
+
+    def test_the_learner_sees_at_least_three_seeds(self, lesson):
+        room = importlib.import_module(f"companion.{lesson.name}.experiment")
+        assert room.Config.at("laptop").seeds >= 3
 
 
 def _mean(values):
     return sum(values.values()) / len(values)
-
-
-def _arm(method, setting):
-    from companion.lab.evidence import Arm
-
-    return Arm(method, setting)
