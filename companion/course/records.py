@@ -48,24 +48,29 @@ def seeds_of(config: Config) -> int:
 
 
 def declare_harmless(lesson: str, reason: str) -> list[str]:
-    """Note in `record.json` that the change of source since each stale run moves no number; returns those scales."""
+    """Note in `record.json` that the change of source since each stale run moves no number; returns those runs.
+
+    A run has one note: what was said of earlier changes goes before the new reason.
+    """
     if not reason.strip():
         raise CompanionError("--harmless needs a reason: one sentence that says why no number can have moved.")
     old = load_record(lesson)
     now = {run: source_hash(lesson, run) for run in old.runs}
     stale = [run for run in old.runs if not old.fresh(run, now[run])]
+    before = {note["scale"]: note for note in old.harmless if note["scale"] in stale}
     notes = [
         {
             "scale": run,
             "from": old.runs[run].stamp["source"],
             "to": now[run],
-            "reason": reason.strip(),
+            "reason": " | ".join([*([before[run]["reason"]] if run in before else []), reason.strip()]),
             "date": _today(),
         }
         for run in stale
     ]
     if notes:
-        _write(lesson, Record(old.runs, (*old.harmless, *notes)))
+        kept = [note for note in old.harmless if note["scale"] not in stale]
+        _write(lesson, Record(old.runs, (*kept, *notes)))
     return stale
 
 

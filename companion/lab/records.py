@@ -122,9 +122,9 @@ def further_runs(lesson: str) -> dict[str, Plan]:
 
 
 def source_hash(name: str, run: str) -> str:
-    """Hash of what decides a run's numbers: its configuration, its experiment, and what that imports from the package.
+    """Hash of what decides a run's numbers: its configuration, its experiment, and the code that this imports.
 
-    `companion.lab` and the faces of packages (`__init__.py`) are left out; the number of seeds, the sizes of other
+    `companion.lab`, errors and the faces of packages (`__init__.py`) are left out; the number of seeds, the sizes of other
     runs, comments, docstrings and layout do not count.
     """
     folder, plan = folder_of(name), plan_of(name, run)
@@ -153,7 +153,8 @@ def _imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith(PACKAGE + ".") and not name.startswith(PACKAGE + ".lab")}
+    outside = (f"{PACKAGE}.lab", f"{PACKAGE}.errors")
+    return {name for name in names if name.startswith(f"{PACKAGE}.") and not name.startswith(outside)}
 
 
 def _files(module: str, root: Path) -> list[Path]:
