@@ -124,8 +124,8 @@ def further_runs(lesson: str) -> dict[str, Plan]:
 def source_hash(name: str, run: str) -> str:
     """Hash of what decides a run's numbers: its configuration, its experiment, and the code that this imports.
 
-    `companion.lab`, errors and the faces of packages (`__init__.py`) are left out; the number of seeds, the sizes of other
-    runs, comments, docstrings and layout do not count.
+    `companion.lab`, errors and the faces of packages (`__init__.py`) are left out; the number of seeds, the sizes of
+    other runs, comments, docstrings and layout do not count.
     """
     folder, plan = folder_of(name), plan_of(name, run)
     sizes = {key: value for key, value in plan.config.as_dict().items() if key != "seeds"}
