@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +25,6 @@ NAMES = {
 }
 LOOK = {arm: i for i, arm in enumerate(NAMES)}  # the number of its colour and marker, in every figure
 RISK = "risk: squared error a coordinate"
-
-
-def seeds_of(rows: Iterable[Measurement], method: str, setting: str, metric: str = "risk") -> list[float]:
-    """One arm's numbers, one a seed."""
-    return values(rows, metric, method, setting)
 
 
 def toy(truth: Sequence[float], seen: Sequence[float], estimate: Sequence[float]) -> Figure:
@@ -67,7 +62,7 @@ def risk_by_dimension(rows: Sequence[Measurement], dimensions: Sequence[int]) ->
     """Risk against the number of means, at signal 1: a line an arm, a dot a seed."""
     figure, ax = new_figure(width=7.5)
     arms = ("mle", "james-stein", "oracle")
-    lines = {NAMES[arm]: np.array([seeds_of(rows, arm, place(d, 1.0)) for d in dimensions]).T for arm in arms}
+    lines = {NAMES[arm]: np.array([values(rows, "risk", arm, place(d, 1.0)) for d in dimensions]).T for arm in arms}
     seed_lines(ax, range(len(dimensions)), lines, known=list(NAMES.values()))
     ax.set_xticks(range(len(dimensions)), [str(d) for d in dimensions])
     ax.set(xlabel="how many means are estimated together", ylabel=RISK, ylim=(0.4, 1.15))
@@ -87,7 +82,7 @@ def risk_by_signal(rows: Sequence[Measurement], d: int, signals: Sequence[float]
         k = LOOK[arm]
         ax.plot(fine, curve, MARKERS[k], linestyle=DASHES[k], color=f"C{k}", lw=2, markevery=[-1], label=NAMES[arm])
         for s in signals:
-            seeds = seeds_of(rows, arm, place(d, s))
+            seeds = values(rows, "risk", arm, place(d, s))
             ax.plot([s] * len(seeds), seeds, MARKERS[k], color=f"C{k}", alpha=0.5)
     ax.set(xlabel="signal: mean square of the true values (the noise has 1)", ylabel=RISK, ylim=(-0.05, 1.15))
     ax.legend(loc="lower right")
@@ -99,7 +94,7 @@ def who_pays(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     figure, ax = new_figure(width=6.0, height=3.4)
     metrics = {"all ten means": "risk", "the outlying mean alone": "risk of the outlier"}
     seed_dots(
-        ax, list(metrics), {NAMES[arm]: [seeds_of(rows, arm, OUTLIER, m) for m in metrics.values()] for arm in arms}
+        ax, list(metrics), {NAMES[arm]: [values(rows, m, arm, OUTLIER) for m in metrics.values()] for arm in arms}
     )
     ax.set(ylabel="squared error a coordinate", ylim=(0, 3.2))
     ax.legend(loc="upper left")
@@ -112,18 +107,18 @@ def broken(rows: Sequence[Measurement], d: int, strengths: Sequence[float], grou
     arms = {1.0: "james-stein"} | {times: f"strength x {times:g}" for times in strengths}
     fine = np.linspace(0, 3.1, 100)
     left.plot(fine, [exact_risk(d, d, t * own_strength(d)) / d for t in fine], color="C1", lw=2)
-    _dots(left, {times: seeds_of(rows, arm, place(d, 1.0)) for times, arm in arms.items()})
+    _dots(left, {times: values(rows, "risk", arm, place(d, 1.0)) for times, arm in arms.items()})
     left.set_title("the wrong strength")
     left.set(xlabel="strength, in multiples of d - 2", ylabel=RISK, ylim=(0.4, 2.4), xticks=[0, 0.5, 1, 1.5, 2, 3])
     sizes = {size: f"groups of {size}" for size in groups} | {d: "james-stein"}
-    pooled = {float(i): seeds_of(rows, arm, place(d, 1.0)) for i, arm in enumerate(sizes.values())}
+    pooled = {float(i): values(rows, "risk", arm, place(d, 1.0)) for i, arm in enumerate(sizes.values())}
     _dots(right, pooled)
     right.set_title("apart, in groups")
     right.set(xlabel=f"means in a group, of {d}", xticks=list(pooled), xticklabels=[str(size) for size in sizes])
     return figure
 
 
-def _dots(ax: Axes, values: Mapping[float, Sequence[float]]) -> None:
+def _dots(ax: Axes, values: Mapping[float, np.ndarray]) -> None:
     for x, seeds in values.items():
         ax.plot([x] * len(seeds), seeds, "s", color="C1", alpha=0.5)
     ax.axhline(1, color="C0", lw=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,11 @@ LABEL_LEFT = ("Chameleon", "Cora", "Wisconsin")  # their names would cover a nei
 REAL_ARMS = ("gcn", "sage", "teacher", "mlp", "distilled", "student")
 
 
-def seeds_of(measurements: Iterable[Measurement], method: str, setting: str) -> list[float]:
-    """Accuracy of one arm, one number a seed."""
-    return values(measurements, "accuracy", method, setting)
-
-
 def isolated_accuracy(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     """Accuracy on isolated nodes: a row an arm, a dot a seed, a bar for the mean."""
     figure, ax = new_figure(height=0.42 * len(arms) + 1.0)
     for row, arm in enumerate(reversed(arms)):
-        seeds = seeds_of(measurements, arm, "isolation")
+        seeds = values(measurements, "accuracy", arm, "isolation")
         ax.plot(seeds, [row] * len(seeds), "o", color="C0", alpha=0.5)
         ax.vlines(float(np.mean(seeds)), row - 0.3, row + 0.3, color="C1", lw=3)
         ax.annotate(
@@ -58,7 +53,9 @@ def isolated_accuracy(measurements: Sequence[Measurement], arms: Sequence[str]) 
 def by_degree(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     """Accuracy against the degree that is left: the lines cross."""
     figure, ax = new_figure(width=7.5)
-    rows = {NAMES[arm]: np.array([seeds_of(measurements, arm, bucket) for bucket in BUCKETS]).T for arm in arms}
+    rows = {
+        NAMES[arm]: np.array([values(measurements, "accuracy", arm, bucket) for bucket in BUCKETS]).T for arm in arms
+    }
     seed_lines(ax, range(len(BUCKETS)), rows, list(NAMES.values()))
     ax.set_xticks(range(len(BUCKETS)), [bucket.removeprefix("degree ") for bucket in BUCKETS])
     ax.set(xlabel="neighbours left in the graph", ylabel="accuracy, %")
@@ -69,7 +66,9 @@ def spurious_edges(measurements: Sequence[Measurement], arms: Sequence[str], sha
     """Accuracy on the tail against the share of tail edges that lead to random nodes."""
     figure, ax = new_figure(width=7.5)
     settings = [f"tail, {share:.0%} rewired" for share in shares]
-    rows = {NAMES[arm]: np.array([seeds_of(measurements, arm, setting) for setting in settings]).T for arm in arms}
+    rows = {
+        NAMES[arm]: np.array([values(measurements, "accuracy", arm, setting) for setting in settings]).T for arm in arms
+    }
     seed_lines(ax, [100 * share for share in shares], rows, list(NAMES.values()))
     ax.set(xlabel="tail edges that lead to a random node, %", ylabel="accuracy on the tail, %")
     return figure
@@ -95,7 +94,7 @@ def degrees(edge_index: Tensor, split: ColdStart) -> Figure:
 
 def deltas(measurements: Sequence[Measurement]) -> tuple[float, float]:
     """Mean (delta_MLP, delta_LP) over the seeds, from overall accuracies (Eq. 5a)."""
-    gnn, mlp, lp = (float(np.mean(seeds_of(measurements, arm, "overall"))) for arm in ("gcn", "mlp", "lp"))
+    gnn, mlp, lp = (float(np.mean(values(measurements, "accuracy", arm, "overall"))) for arm in ("gcn", "mlp", "lp"))
     return gnn - mlp, gnn - lp
 
 
@@ -103,7 +102,7 @@ def real_rows(runs: Mapping[str, Sequence[Measurement]]) -> list[list[str]]:
     """Rows of a table: graph, group, then mean and standard deviation over seeds of each arm."""
     rows = []
     for graph, group in product(runs, ("isolation", "tail", "head", "overall")):
-        seeds = [seeds_of(runs[graph], arm, group) for arm in REAL_ARMS]
+        seeds = [values(runs[graph], "accuracy", arm, group) for arm in REAL_ARMS]
         rows.append(
             [
                 f"{graph}, {len(seeds[0])} seeds",

@@ -58,9 +58,21 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         cell.metadata = NotebookNode({key: value for key, value in cell.metadata.items() if key in KEPT})
     for count, cell in enumerate(code_cells(notebook), start=1):
         cell.execution_count = count
+        cell.outputs = _joined(cell.outputs)
         for output in cell.outputs:
             _normalise_output(output, count)
     return notebook
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Printed lines in one piece: where the kernel cuts them is chance."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        if joined and "name" in output and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _normalise_output(output: NotebookNode, count: int) -> None:

@@ -14,7 +14,7 @@ from companion.diva.experiment import CLEAN_POOL, NOISY_POOL, STEPS
 from companion.diva.method import derivative, fit, reject, tune, weights
 from companion.diva.speed import exponent
 from companion.diva.tasks import Task
-from companion.lab.evidence import Arm, Measurement, by_seed
+from companion.lab.evidence import Measurement, values
 from companion.lab.figures import INK, label_right, new_figure, seed_lines
 
 if TYPE_CHECKING:
@@ -35,21 +35,15 @@ NAMES = {
 }
 
 
-def seeds_of(rows: Sequence[Measurement], metric: str, method: str, setting: str) -> np.ndarray:
-    """One arm's numbers, one a seed, seeds ascending."""
-    values = by_seed(rows, metric, Arm(method, setting))
-    return np.array([values[seed] for seed in sorted(values)])
-
-
 def gains(rows: Sequence[Measurement], setting: str, arms: Sequence[str]) -> Figure:
     """Left, AUC of each score as a detector of wrong labels; right, points of accuracy gained by throwing out by it."""
     figure, axes = new_figure(columns=2, width=8.4, height=0.36 * len(arms) + 1.2, sharey=True)
-    nothing = seeds_of(rows, "accuracy", "reject: none", setting)
+    nothing = values(rows, "accuracy", "reject: none", setting)
     for row, arm in enumerate(reversed(arms)):
-        found = seeds_of(rows, "AUC", arm, setting)
-        gained = seeds_of(rows, "accuracy", f"reject: {arm}", setting) - nothing
-        for ax, values in zip(axes, (found, gained), strict=True):
-            _row_of_dots(ax, row, values)
+        found = values(rows, "AUC", arm, setting)
+        gained = values(rows, "accuracy", f"reject: {arm}", setting) - nothing
+        for ax, dots in zip(axes, (found, gained), strict=True):
+            _row_of_dots(ax, row, dots)
     axes[0].set_yticks(range(len(arms)), [NAMES[arm] for arm in reversed(arms)])
     axes[0].set(xlabel="finds wrong labels: AUC, %", ylim=(-0.6, len(arms) - 0.2))
     axes[1].axvline(0, color=INK, lw=1)
@@ -59,9 +53,9 @@ def gains(rows: Sequence[Measurement], setting: str, arms: Sequence[str]) -> Fig
     return figure
 
 
-def _row_of_dots(ax: Axes, row: int, values: np.ndarray) -> None:
-    mean = float(values.mean())
-    ax.plot(values, [row] * len(values), "o", color="C0", alpha=0.4, ms=4)
+def _row_of_dots(ax: Axes, row: int, dots: np.ndarray) -> None:
+    mean = float(dots.mean())
+    ax.plot(dots, [row] * len(dots), "o", color="C0", alpha=0.4, ms=4)
     ax.vlines(mean, row - 0.28, row + 0.28, color="C1", lw=3)
     ax.annotate(f"{mean:.1f}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8)
 
@@ -129,12 +123,12 @@ def extension(rows: Sequence[Measurement], added: Sequence[int], arms: Sequence[
     for ax, pool in zip(axes, (NOISY_POOL, CLEAN_POOL), strict=True):
         lines = {
             NAMES[arm]: np.array(
-                [seeds_of(rows, "accuracy", f"extend: {arm}", f"{pool}, {count} added") for count in added]
+                [values(rows, "accuracy", f"extend: {arm}", f"{pool}, {count} added") for count in added]
             ).T
             for arm in arms
         }
-        seed_lines(ax, added, {name: values.mean(0, keepdims=True) for name, values in lines.items()})
-        whole = float(seeds_of(rows, "accuracy", "extend: whole pool", pool).mean())
+        seed_lines(ax, added, {name: line.mean(0, keepdims=True) for name, line in lines.items()})
+        whole = float(values(rows, "accuracy", "extend: whole pool", pool).mean())
         ax.axhline(whole, color=INK, lw=1, ls=":")
         ax.text(0.02, whole + 0.1, "the whole pool", transform=ax.get_yaxis_transform(), fontsize=9)
         ax.set(xlabel="examples added to the core", title=pool)
@@ -148,9 +142,9 @@ def steps(rows: Sequence[Measurement], settings: Sequence[str]) -> Figure:
     for ax, metric in zip(axes, ("loo loss", "accuracy"), strict=True):
         ends = []
         for i, setting in enumerate(settings):
-            values = np.array([seeds_of(rows, metric, f"step {step:g}", setting) for step in STEPS])
-            change = values - values[0] if metric == "accuracy" else 100 * (values / values[0] - 1)
-            mean, spread = change.mean(1), change.std(1, ddof=1) if values.shape[1] > 1 else 0 * change.mean(1)
+            found = np.array([values(rows, metric, f"step {step:g}", setting) for step in STEPS])
+            change = found - found[0] if metric == "accuracy" else 100 * (found / found[0] - 1)
+            mean, spread = change.mean(1), change.std(1, ddof=1) if found.shape[1] > 1 else 0 * change.mean(1)
             ax.plot(range(len(STEPS)), mean, "os^"[i], ls=("-", "--", "-.")[i], color=f"C{i}", lw=2)
             ax.fill_between(range(len(STEPS)), mean - spread, mean + spread, color=f"C{i}", alpha=0.12, lw=0)
             ends.append((float(mean[-1]), setting, INK))
@@ -168,7 +162,7 @@ def growth(rows: Sequence[Measurement], examples: Sequence[int], features: Seque
     figure, axes = new_figure(columns=2, width=8.4, height=3.4)
     n, m = examples[len(examples) // 2], features[len(features) // 2]
     for ax, sizes, fixed, letter in ((axes[0], examples, f"m = {m}", "N"), (axes[1], features, f"N = {n}", "m")):
-        seconds = [float(seeds_of(rows, "seconds", fixed, str(size)).mean()) for size in sizes]
+        seconds = [float(values(rows, "seconds", fixed, str(size)).mean()) for size in sizes]
         ax.loglog(sizes, seconds, "o-", color="C0", lw=2)
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
         ax.set_yticks(seconds, [f"{value:.2g}" for value in seconds])

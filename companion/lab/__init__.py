@@ -1,6 +1,6 @@
 """What a notebook stands on: scales, evidence, exercises, figures, and `Lab`, the object that binds them."""
 
-from companion.lab.evidence import Claim, Judgement, Measurement, judge
+from companion.lab.evidence import Claim, Judgement, Measurement, judge, values
 from companion.lab.exercises import Exercise, NotYet, require_close
 from companion.lab.lesson import Lesson, load_lesson
 from companion.lab.notebook import Lab
@@ -24,4 +24,5 @@ __all__ = [
     "load_record",
     "require_close",
     "source_hash",
+    "values",
 ]

@@ -163,10 +163,10 @@ def by_seed(measurements: Iterable[Measurement], metric: str, arm: Arm) -> dict[
     return values
 
 
-def values(measurements: Iterable[Measurement], metric: str, method: str, setting: str) -> list[float]:
-    """One number a seed, seeds ascending."""
+def values(measurements: Iterable[Measurement], metric: str, method: str, setting: str) -> np.ndarray:
+    """What one arm measured, (n,) float64: one number a seed, seeds ascending."""
     found = by_seed(measurements, metric, Arm(method, setting))
-    return [found[seed] for seed in sorted(found)]
+    return np.array([found[seed] for seed in sorted(found)])
 
 
 def differences(claim: Claim, comparison: Comparison, measurements: Sequence[Measurement]) -> np.ndarray:

@@ -75,7 +75,7 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
     display({"text/html": f"<p><em>{html.escape(below)}</em></p>", "text/plain": below}, raw=True)
 
 
-def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Sequence[float]]]) -> None:
+def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Sequence[float] | np.ndarray]]) -> None:
     """One dot a seed and a bar for the mean: `values[method][group]` holds the seeds; a legend names the methods."""
     names = list(values)
     for i, (name, marker) in enumerate(zip(names, cycle(MARKERS), strict=False)):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from companion.course.refresh import refresh, source_sha256
+from companion.course.refresh import normalise, refresh, source_sha256
 from companion.errors import CompanionError
 
 
@@ -52,3 +53,9 @@ def test_a_notebook_that_warns_or_fails_is_left_as_it_was(tiny_notebook: Path, s
     with pytest.raises(CompanionError, match=sentence):
         refresh(tiny_notebook)
     assert tiny_notebook.read_bytes() == before
+
+
+def test_printed_lines_are_stored_in_one_piece() -> None:
+    cut = [new_output("stream", name="stdout", text=text) for text in ("one\n", "two\n")]
+    (printed,) = normalise(new_notebook(cells=[new_code_cell("print()", outputs=cut)])).cells[0].outputs
+    assert printed.text == "one\ntwo\n"
