@@ -106,7 +106,7 @@ def require_close(given: Any, wanted: Any, tolerance: float, what: str) -> None:
         raise NotYet(f"{what} must have shape {wanted_array.shape}, and this has {given_array.shape}.")
     if not np.allclose(given_array, wanted_array, rtol=0, atol=tolerance):
         worst = np.abs(given_array - wanted_array).max()
-        raise NotYet(f"{what}: off by up to {worst:.2g}, where {tolerance:g} is allowed.")
+        raise NotYet(f"{what} (off by up to {worst:.2g}, where {tolerance:g} is allowed).")
 
 
 def solution_text(exercise: Exercise) -> str:

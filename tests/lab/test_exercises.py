@@ -83,7 +83,7 @@ def test_the_desk_prints_state_hints_and_solution(capsys):
     out = capsys.readouterr().out
     assert out.splitlines()[:3] == [
         "E1  not attempted",
-        "E1  not yet: twice three: off by up to 3, where 1e-09 is allowed.",
+        "E1  not yet: twice three (off by up to 3, where 1e-09 is allowed).",
         "E1  right",
     ]
     assert "x + x." in out
