@@ -37,10 +37,16 @@ def show_table(
     caption: str = "",
     note: str = "",
     data: dict[str, Any] | None = None,
+    folded: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Display a table as HTML and plain text; `data` travels in the output's metadata under "companion"."""
-    text = "\n".join(part for part in (caption, text_table(header, rows), note) if part)
+    """Display a table as HTML and plain text; `data` travels in the output's metadata under "companion".
+
+    The page hides the rows in `folded` behind a line that one can click.
+    """
+    text = "\n".join(part for part in (caption, text_table(header, [*rows, *folded]), note) if part)
     page = html_table(header, rows, caption) + (f"<p>{html.escape(note)}</p>" if note else "")
+    if folded:
+        page += f"<details><summary>{len(folded)} more</summary>{html_table(header, folded)}</details>"
     display({"text/plain": text, "text/html": page}, raw=True, metadata={"companion": data} if data else {})
 
 

@@ -152,14 +152,13 @@ class Lab:
             ["expected time", cost],
             ["expected memory", f"below {budget.memory_mb} MB"],
         ]
-        rows += [
+        sizes = [
             [name.replace("_", " "), _value(value)]
             for name, value in config.as_dict().items()
             if name not in ("scale", "seeds")
         ]
-        display.show_table(
-            ["setting", "value"], rows, f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb)
-        )
+        title, advice = f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb)
+        display.show_table(["setting", "value"], rows, title, advice, folded=sizes)
 
     def _recorded(self, claim: Claim) -> Judgement | None:
         run = self.record.runs.get("study")
