@@ -1,11 +1,12 @@
 """What every lesson owes: exercises that tell right from wrong, a sabotage, expectations and bounds written down."""
 
 import importlib
+import random
 
 import pytest
 
 from companion.course import syllabus
-from companion.lab import load_record
+from companion.lab import judge, load_record
 from companion.lab.evidence import FAILS, HOLDS, OPEN, Arm, by_seed, differences
 from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT, examine
 
@@ -100,9 +101,29 @@ class TestLesson:
                 room = {HOLDS: 1, FAILS: -1, OPEN: 0}[claim.expected["study"]] * (seen.mean() - comparison.margin)
                 assert room >= 3 * seen.std(ddof=1) or claim.expected["study"] == OPEN, (claim.id, seen.mean())
 
+    def test_no_verdict_hangs_on_which_seeds(self, lesson):
+        """Nineteen in twenty learners who begin with another seed see the expected verdict; no study seed decides."""
+        runs, live = load_record(lesson.name).runs, config_of(lesson, "laptop").seeds
+        for claim in lesson.claims:
+            laptop, study = (concerned(claim, runs[scale].measurements) for scale in ("laptop", "study"))
+            draws = [random.Random(i).sample(runs["laptop"].seeds, live) for i in range(100)]
+            met = [judge(claim, [m for m in laptop if m.seed in draw], "laptop").verdict for draw in draws]
+            assert met.count(claim.expected["laptop"]) >= 95, claim.id
+            for seed in runs["study"].seeds:
+                others = [m for m in study if m.seed != seed]
+                assert judge(claim, others, "study").verdict == claim.expected["study"], (claim.id, seed)
+
     def test_the_learner_sees_at_least_three_seeds(self, lesson):
-        room = importlib.import_module(f"companion.{lesson.name}.experiment")
-        assert room.Config.at("laptop").seeds >= 3
+        assert config_of(lesson, "laptop").seeds >= 3
+
+
+def config_of(lesson, scale):
+    return importlib.import_module(f"companion.{lesson.name}.experiment").Config.at(scale)
+
+
+def concerned(claim, measurements):
+    arms = {arm for comparison in claim.comparisons() for arm in (comparison.method, comparison.baseline)}
+    return [m for m in measurements if m.metric == claim.metric and Arm(m.method, m.setting) in arms]
 
 
 def _mean(values):
