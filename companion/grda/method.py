@@ -218,12 +218,13 @@ def batches(domains: int, samples: int, size: int, one_order: bool, generator: t
 
 @dataclass(frozen=True)
 class Training:
-    """How long and how fast: epochs, samples a domain in a batch, learning rate, and its half-life in epochs."""
+    """How long and how fast: epochs, samples a domain in a batch, learning rate, its half-life in epochs; bfloat16?"""
 
     epochs: int
     batch: int
     lr: float
     half_life: float
+    amp: bool = False
 
 
 def fit(
@@ -237,7 +238,9 @@ def fit(
         _slow_down(optimisers, training.lr * math.exp(-math.log(2) * epoch / training.half_life))
         for rows in batches(len(y), y.shape[1], training.batch, one_order, generator):
             at = rows.to(x.device)
-            _update(optimisers, players, game.gradients(x[domains, at], y[domains, at]))
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=training.amp):
+                gradients = game.gradients(x[domains, at], y[domains, at])
+            _update(optimisers, players, gradients)
         yield epoch + 1
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from companion.data.domains import published_dg15
 from companion.errors import CompanionError
 
 
@@ -31,14 +32,30 @@ PER_CLASS, SOURCES, CROWD = 50, 6, 300
 
 @dataclass(frozen=True)
 class World:
-    """V domains of n samples each: x (V, n, m) float32, standardised; y (V, n) int64, sorted by class as published;
-    adjacency (V, V) float32; sources (V,) bool; angle (V,) float64, for pictures; centre and scale of x (m,).
+    """V domains of n samples each: x (V, n, m) float32; y (V, n) int64 classes, or (V, n, c) float32 targets;
+    adjacency (V, V) float32; sources (V,) bool: the domains whose y may be learned.
     """
 
     x: Tensor
     y: Tensor
     adjacency: Tensor
     sources: Tensor
+
+    @property
+    def hops(self) -> np.ndarray:
+        """Steps through the graph from each domain to the nearest source, (V,); -1 where there is no way."""
+        return hops(self.adjacency.cpu().numpy(), self.sources.cpu().numpy())
+
+    def to(self, device: torch.device) -> Self:
+        """The same world with its tensors on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("x", "y", "adjacency", "sources")}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class DG(World):
+    """A DG set: x is standardised, y sorted by class in every domain, as published; angle (V,), and x's scale (m,)."""
+
     angle: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
@@ -48,18 +65,8 @@ class World:
         """The samples before they were standardised, (V, n, m)."""
         return self.x.cpu().numpy() * self.scale + self.centre
 
-    @property
-    def hops(self) -> np.ndarray:
-        """Steps through the graph from each domain to the nearest source, (V,); -1 where there is no way."""
-        return hops(self.adjacency.cpu().numpy(), self.sources.cpu().numpy())
 
-    def to(self, device: torch.device) -> World:
-        """The same world with its tensors on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("x", "y", "adjacency", "sources")}
-        return replace(self, **moved)
-
-
-def make_dg(name: str, seed: int) -> World:
+def make_dg(name: str, seed: int) -> DG:
     """Draw a DG set by its rule: angles, radii, edges, then 50 points of each class in every domain.
 
     A draw in which some target cannot be reached from the sources is drawn again, from the same stream.
@@ -73,7 +80,7 @@ def make_dg(name: str, seed: int) -> World:
     return world
 
 
-def _draw(rule: Rule, rng: np.random.Generator) -> World:
+def _draw(rule: Rule, rng: np.random.Generator) -> DG:
     angle = rng.uniform(0, rule.turn, rule.domains)
     cosine = np.cos(angle[:, None] - angle[None, :])
     coins = np.triu(rng.uniform(size=cosine.shape) < cosine, 1) & (cosine >= rule.threshold)
@@ -90,16 +97,24 @@ def _disc(rng: np.random.Generator, domains: int) -> np.ndarray:
     return np.take_along_axis(crowd, first[:, :, None], axis=1)
 
 
-def assemble(points: np.ndarray, adjacency: np.ndarray, angle: np.ndarray) -> World:
-    """A world from points (V, classes, n, m); the sources are the six domains of smallest angle."""
+def assemble(points: np.ndarray, adjacency: np.ndarray, angle: np.ndarray, sources: np.ndarray | None = None) -> DG:
+    """A set from points (V, classes, n, m); unless given, the sources are the six domains of smallest angle."""
     domains, classes, n, m = points.shape
     flat = points.reshape(domains, classes * n, m)
     centre, scale = flat.mean((0, 1)), flat.std((0, 1))
     x = torch.from_numpy(((flat - centre) / scale).astype(np.float32))
     y = torch.arange(classes).repeat_interleave(n).expand(domains, -1).contiguous()
-    sources = torch.zeros(domains, dtype=torch.bool)
-    sources[np.argsort(angle)[:SOURCES].copy()] = True
-    return World(x, y, torch.from_numpy(adjacency.astype(np.float32)), sources, angle, centre, scale)
+    known = torch.zeros(domains, dtype=torch.bool)
+    known[torch.from_numpy(np.argsort(angle)[:SOURCES] if sources is None else sources)] = True
+    return DG(x, y, torch.from_numpy(adjacency.astype(np.float32)), known, angle, centre, scale)
+
+
+def published() -> DG:
+    """DG-15 as its authors published it; needs the user's own copy (COMPANION_REAL)."""
+    theirs = published_dg15()
+    order = np.lexsort((theirs.label, theirs.domain))
+    points = theirs.data[order].reshape(len(theirs.angle), 2, PER_CLASS, -1)
+    return assemble(points, theirs.adjacency, theirs.angle, theirs.source_domains)
 
 
 def hops(adjacency: np.ndarray, sources: np.ndarray) -> np.ndarray:
@@ -113,5 +128,5 @@ def hops(adjacency: np.ndarray, sources: np.ndarray) -> np.ndarray:
 
 def permuted(world: World, seed: int) -> World:
     """The same domains with another graph: its nodes dealt out anew, so that edges join unrelated domains."""
-    order = torch.from_numpy(np.random.default_rng([seed, 7]).permutation(len(world.adjacency)))
+    order = torch.from_numpy(np.random.default_rng([seed, 7]).permutation(len(world.adjacency))).to(world.x.device)
     return replace(world, adjacency=world.adjacency[order][:, order])

@@ -1,0 +1,169 @@
+"""The experiment: every arm on a fresh draw of DG-15 (or on the published file, or on DG-60), from a fresh start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from companion.errors import CompanionError
+from companion.grda.arms import (
+    ADDA,
+    CDANN,
+    DANN,
+    GRDA,
+    NEURAL,
+    PERMUTED,
+    SOURCE,
+    SOURCE_NO_Z,
+    WALK,
+    Recipe,
+    Sizes,
+    guesses,
+    train,
+)
+from companion.grda.method import INDEPENDENT, SHUFFLED, SYNCHRONISED
+from companion.grda.worlds import DG, RULES, make_dg, published
+from companion.lab.evidence import Measurement
+from companion.lab.scales import Config as ScaledConfig
+from companion.lab.scales import Plan
+
+PUBLISHED = "published DG-15"
+LIVE = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK)
+TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle targets", "far targets")
+RECIPES = {
+    SOURCE: Recipe(3e-3),
+    SOURCE_NO_Z: Recipe(3e-3),
+    DANN: Recipe(3e-3, 3.0),
+    CDANN: Recipe(3e-3, 3.0),
+    ADDA: Recipe(1e-3, 1.0),
+    GRDA[SYNCHRONISED]: Recipe(3e-3, 1.5),
+    GRDA[SHUFFLED]: Recipe(1e-3, 5.0),
+    GRDA[INDEPENDENT]: Recipe(1e-3, 5.0),
+}
+
+
+@dataclass(frozen=True)
+class Config(ScaledConfig):
+    """All sizes of the lesson. The recipes, one an arm, were chosen on draws of other seeds (see `choose`)."""
+
+    seeds: int = 5
+    data: str = "DG-15"
+    arms: tuple[str, ...] = LIVE
+    sizes: Sizes = Sizes(epochs=40, half_life=25)
+    recipes: tuple[tuple[str, Recipe], ...] = tuple(RECIPES.items())
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ci": {"seeds": 2, "sizes": Sizes(width=16, embed_steps=50, epochs=3, half_life=2)},
+        "study": {"seeds": 10, "arms": (*LIVE, CDANN, ADDA)},
+        "paper": {
+            "seeds": 10,
+            "arms": (*LIVE, CDANN, ADDA),
+            "sizes": Sizes(width=512, epochs=500, batch=10, half_life=100),
+            "recipes": tuple((arm, Recipe(1e-4, 15.0 if arm in GRDA.values() else 1.0)) for arm in RECIPES),
+        },
+    }  # fmt: skip
+
+    def recipe(self, arm: str) -> Recipe:
+        """The recipe of an arm; a broken arm has that of the whole one, and the walk needs none."""
+        return {**dict(self.recipes), PERMUTED: dict(self.recipes)[GRDA[SYNCHRONISED]], WALK: Recipe(0.0)}[arm]
+
+
+# ---------------------------------------------------------------- the data and what is measured
+
+
+def build(config: Config, seed: int, device: torch.device) -> DG:
+    """The domains of one seed: drawn anew from the rule, or the published file, the same for every seed."""
+    if config.data not in (*RULES, PUBLISHED):
+        raise CompanionError(f"data = {config.data!r} is not known; use one of {', '.join((*RULES, PUBLISHED))}.")
+    return (published() if config.data == PUBLISHED else make_dg(config.data, seed)).to(device)
+
+
+def places(world: DG) -> dict[str, np.ndarray]:
+    """Groups of domains, as their numbers: sources, targets, and the targets in thirds by angle."""
+    sources = world.sources.cpu().numpy()
+    order = np.argsort(world.angle)
+    targets = order[~sources[order]]
+    return {
+        SOURCES: order[sources[order]],
+        TARGETS: targets,
+        **dict(zip(THIRDS, np.array_split(targets, 3), strict=True)),
+    }
+
+
+def by_domain(world: DG, guess: Tensor) -> np.ndarray:
+    """Accuracy in each domain, per cent, (V,); guess (V, n)."""
+    return 100 * (guess == world.y).double().mean(1).cpu().numpy()
+
+
+def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Train every arm on this seed's world, and measure accuracy where its labels were seen and where not."""
+    world, rows = build(config, seed, device), []
+    groups = places(world)
+    for arm in config.arms:
+        accuracy = by_domain(world, guesses(world, arm, config.recipe(arm), config.sizes, seed))
+        rows += [Measurement("accuracy", arm, place, seed, float(accuracy[at].mean())) for place, at in groups.items()]
+    return rows
+
+
+def level(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """How near the discriminator's loss comes to its ceiling, per cent of ln 2, at the end of each GRDA arm."""
+    world, rows = build(config, seed, device), []
+    for arm in GRDA.values():
+        game = train(world, arm, config.recipe(arm), config.sizes, seed)
+        with torch.no_grad():
+            loss = game.losses(world.x, world.y)[1]
+        assert loss is not None
+        rows.append(Measurement("L_d", arm, "all domains", seed, 100 * float(loss) / math.log(2)))
+    return rows
+
+
+# ---------------------------------------------------------------- how the recipes were chosen
+
+
+def candidates() -> dict[str, list[Recipe]]:
+    """Eight recipes for every arm: two learning rates by four weights, or eight rates where nothing is weighed."""
+    alone = [Recipe(lr) for lr in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2)]
+    weights = dict.fromkeys(GRDA.values(), (0.5, 1.5, 5.0, 15.0))
+    weights |= {DANN: (0.1, 0.3, 1.0, 3.0), CDANN: (0.1, 0.3, 1.0, 3.0), ADDA: (0.03, 0.1, 0.3, 1.0)}
+    return {
+        arm: [Recipe(lr, lam) for lr in (1e-3, 3e-3) for lam in weights[arm]] if arm in weights else alone
+        for arm in NEURAL
+    }
+
+
+def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Target accuracy of every candidate on a draw that gives no evidence."""
+    world = build(config, seed, device)
+    at = places(world)[TARGETS]
+    return [
+        Measurement("target accuracy", arm, describe(recipe), seed, float(by_domain(world, guess)[at].mean()))
+        for arm, recipes in candidates().items()
+        for recipe in recipes
+        for guess in [guesses(world, arm, recipe, config.sizes, seed)]
+    ]
+
+
+def chosen(config: Config) -> dict[str, str]:
+    """Arm -> the candidate that the configuration uses, in words."""
+    return {arm: describe(config.recipe(arm)) for arm in candidates()}
+
+
+def describe(recipe: Recipe) -> str:
+    """A candidate in words."""
+    return f"lr {recipe.lr:g}, weight {recipe.lam:g}"
+
+
+STUDY = Config.at("study")
+FURTHER = {
+    "choice": Plan(choose, replace(STUDY, seeds=5), first_seed=100),
+    "rehearsal": Plan(experiment, STUDY, first_seed=200),
+    "level": Plan(level, STUDY),
+    PUBLISHED: Plan(experiment, replace(STUDY, data=PUBLISHED)),
+    "DG-60": Plan(experiment, replace(STUDY, data="DG-60")),
+}
