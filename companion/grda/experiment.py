@@ -27,7 +27,10 @@ from companion.grda.arms import (
     guesses,
     train,
 )
+from companion.grda.forecast import TOGETHER, measure, target_error
 from companion.grda.method import INDEPENDENT, SHUFFLED, SYNCHRONISED
+from companion.grda.temperature import CHOICE, EVIDENCE, task
+from companion.grda.temperature import SOURCES as SOURCE_STATES
 from companion.grda.worlds import DG, RULES, make_dg, published
 from companion.lab.evidence import Measurement
 from companion.lab.scales import Config as ScaledConfig
@@ -35,17 +38,8 @@ from companion.lab.scales import Plan
 
 PUBLISHED = "published DG-15"
 LIVE = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK)
+ALL = (*LIVE, CDANN, ADDA)
 TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle targets", "far targets")
-RECIPES = {
-    SOURCE: Recipe(3e-3),
-    SOURCE_NO_Z: Recipe(3e-3),
-    DANN: Recipe(3e-3, 3.0),
-    CDANN: Recipe(3e-3, 3.0),
-    ADDA: Recipe(1e-3, 1.0),
-    GRDA[SYNCHRONISED]: Recipe(3e-3, 1.5),
-    GRDA[SHUFFLED]: Recipe(1e-3, 5.0),
-    GRDA[INDEPENDENT]: Recipe(1e-3, 5.0),
-}
 
 
 @dataclass(frozen=True)
@@ -56,18 +50,27 @@ class Config(ScaledConfig):
     data: str = "DG-15"
     arms: tuple[str, ...] = LIVE
     sizes: Sizes = Sizes(epochs=40, half_life=25)
-    recipes: tuple[tuple[str, Recipe], ...] = tuple(RECIPES.items())
+    recipes: tuple[tuple[str, Recipe], ...] = (
+        (SOURCE, Recipe(3e-3)),
+        (SOURCE_NO_Z, Recipe(3e-3)),
+        (DANN, Recipe(3e-3, 3.0)),
+        (CDANN, Recipe(3e-3, 3.0)),
+        (ADDA, Recipe(1e-3, 1.0)),
+        (GRDA[SYNCHRONISED], Recipe(3e-3, 1.5)),
+        (GRDA[SHUFFLED], Recipe(1e-3, 5.0)),
+        (GRDA[INDEPENDENT], Recipe(1e-3, 5.0)),
+    )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {"seeds": 2, "sizes": Sizes(width=16, embed_steps=50, epochs=3, half_life=2)},
-        "study": {"seeds": 10, "arms": (*LIVE, CDANN, ADDA)},
+        "study": {"seeds": 10, "arms": ALL},
         "paper": {
             "seeds": 10,
-            "arms": (*LIVE, CDANN, ADDA),
+            "arms": ALL,
             "sizes": Sizes(width=512, epochs=500, batch=10, half_life=100),
-            "recipes": tuple((arm, Recipe(1e-4, 15.0 if arm in GRDA.values() else 1.0)) for arm in RECIPES),
+            "recipes": tuple((arm, Recipe(1e-4, 15.0 if arm in GRDA.values() else 1.0)) for arm in NEURAL),
         },
-    }  # fmt: skip
+    }
 
     def recipe(self, arm: str) -> Recipe:
         """The recipe of an arm; a broken arm has that of the whole one, and the walk needs none."""
@@ -123,6 +126,26 @@ def level(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     return rows
 
 
+# ---------------------------------------------------------------- real domains
+
+
+def temperatures(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Errors on the states' temperatures, for both splits; a seed stands for a window of twelve years."""
+    recipes, window = {arm: config.recipe(arm) for arm in TOGETHER.values()}, EVIDENCE[seed]
+    return [m for split in SOURCE_STATES for m in measure(split, window, recipes, config.sizes, seed, device)]
+
+
+def choose_temperatures(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Target error of every candidate in the windows that give no evidence, a mean over both splits."""
+    tasks = [task(split, CHOICE[seed % len(CHOICE)]) for split in SOURCE_STATES]
+    return [
+        Measurement("target error", name, describe(recipe), seed, float(np.mean(found)))
+        for name, arm in TOGETHER.items()
+        for recipe in candidates()[arm]
+        for found in [[target_error(each, arm, recipe, config.sizes, seed, device) for each in tasks]]
+    ]
+
+
 # ---------------------------------------------------------------- how the recipes were chosen
 
 
@@ -143,8 +166,8 @@ def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]
     at = places(world)[TARGETS]
     return [
         Measurement("target accuracy", arm, describe(recipe), seed, float(by_domain(world, guess)[at].mean()))
-        for arm, recipes in candidates().items()
-        for recipe in recipes
+        for arm in config.arms
+        for recipe in candidates().get(arm, [])
         for guess in [guesses(world, arm, recipe, config.sizes, seed)]
     ]
 
@@ -160,10 +183,14 @@ def describe(recipe: Recipe) -> str:
 
 
 STUDY = Config.at("study")
+OPEN = replace(STUDY, recipes=())
+DG60 = replace(OPEN, data="DG-60", seeds=3, arms=LIVE, sizes=Sizes(epochs=60, batch=10))
+STATES = replace(OPEN, data="temperatures", seeds=6, arms=(), sizes=Sizes(k=8, epochs=300, batch=12, half_life=150))
 FURTHER = {
-    "choice": Plan(choose, replace(STUDY, seeds=5), first_seed=100),
+    "choice": Plan(choose, replace(OPEN, seeds=5), first_seed=100),
+    "choice DG-60": Plan(choose, DG60, first_seed=100),
+    "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),
     "level": Plan(level, STUDY),
     PUBLISHED: Plan(experiment, replace(STUDY, data=PUBLISHED)),
-    "DG-60": Plan(experiment, replace(STUDY, data="DG-60")),
 }
