@@ -51,14 +51,14 @@ class Config(ScaledConfig):
     arms: tuple[str, ...] = LIVE
     sizes: Sizes = Sizes(epochs=40, half_life=25)
     recipes: tuple[tuple[str, Recipe], ...] = (
-        (SOURCE, Recipe(3e-3)),
-        (SOURCE_NO_Z, Recipe(3e-3)),
+        (SOURCE, Recipe(1e-4)),
+        (SOURCE_NO_Z, Recipe(1e-2)),
         (DANN, Recipe(3e-3, 3.0)),
-        (CDANN, Recipe(3e-3, 3.0)),
+        (CDANN, Recipe(1e-3, 3.0)),
         (ADDA, Recipe(1e-3, 1.0)),
         (GRDA[SYNCHRONISED], Recipe(3e-3, 1.5)),
-        (GRDA[SHUFFLED], Recipe(1e-3, 5.0)),
-        (GRDA[INDEPENDENT], Recipe(1e-3, 5.0)),
+        (GRDA[SHUFFLED], Recipe(1e-3, 15.0)),
+        (GRDA[INDEPENDENT], Recipe(3e-3, 15.0)),
     )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -1,0 +1,249 @@
+"""Figures of the lesson: measurements, worlds or tables in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+from companion.data.domains import STATES, us48
+from companion.grda import temperature
+from companion.grda.arms import GRDA, PERMUTED, SOURCE, Recipe, Sizes, guesses
+from companion.grda.equilibrium import climb, freedom
+from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
+from companion.grda.worlds import DG, World
+from companion.lab.evidence import Measurement, values
+from companion.lab.figures import INK, MARKERS, label_right, new_figure, seed_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+CLASS_MARKERS = ("o", "^")
+
+
+# ---------------------------------------------------------------- what was measured
+
+
+def result(rows: Sequence[Measurement], arms: Sequence[str], published: Mapping[str, float]) -> Figure:
+    """Target accuracy of each arm: a dot a draw, a bar for the mean, a cross for the paper's Table 1."""
+    figure, ax = new_figure(width=8.4, height=0.42 * len(arms) + 1.0)
+    for row, arm in enumerate(reversed(arms)):
+        found = values(rows, "accuracy", arm, TARGETS)
+        mean = float(np.mean(found))
+        ax.plot(found, [row] * len(found), "o", color="C0", alpha=0.4, ms=5)
+        ax.vlines(mean, row - 0.3, row + 0.3, color="C1", lw=3)
+        ax.annotate(f"{mean:.0f}", (mean, row + 0.3), ha="center", va="bottom", fontsize=8)
+        if arm in published:
+            ax.plot(published[arm], row, "x", color=INK, ms=8, mew=2)
+    ax.axvline(50, color=INK, lw=1, ls=":")
+    ax.annotate("guessing", (50, len(arms) - 0.4), (3, 0), textcoords="offset points", fontsize=8, va="center")
+    ax.set_yticks(range(len(arms)), list(reversed(arms)))
+    ax.set(xlabel="accuracy on target domains, % (cross: the paper's Table 1)", xlim=(0, 103), ylim=(-0.6, len(arms)))
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def by_place(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
+    """Accuracy against the distance from the labelled domains, a line an arm."""
+    figure, ax = new_figure(width=8.6, height=4.2)
+    where = (SOURCES, *THIRDS)
+    lines = {arm: np.array([values(rows, "accuracy", arm, place) for place in where]).T for arm in arms}
+    seed_lines(ax, range(len(where)), {arm: found.mean(0, keepdims=True) for arm, found in lines.items()})
+    ax.axhline(50, color=INK, lw=1, ls=":")
+    ax.annotate("guessing", (0, 50), (2, 4), textcoords="offset points", fontsize=8)
+    ax.set_xticks(range(len(where)), where)
+    ax.set(ylabel="accuracy, %", ylim=(0, 104))
+    return figure
+
+
+def errors(rows: Sequence[Measurement], splits: Sequence[str], arms: Sequence[str]) -> Figure:
+    """Squared errors on temperatures by level, one panel a split, logarithmic: a dot a window, a line through means."""
+    figure, axes = new_figure(columns=len(splits), width=9.6, height=4.2, sharey=True)
+    where = ("sources", "level 1", "level 2", "level 3")
+    for ax, split in zip(axes, splits, strict=True):
+        ax.set_yscale("log")
+        ends = []
+        for i, arm in enumerate(arms):
+            found = np.array([values(rows, "squared error", arm, f"{split}, {place}") for place in where])
+            ax.plot(found.mean(1), MARKERS[i] + ("-", "--", "-.", ":")[i % 4], color=f"C{i}", lw=2)
+            ends.append((float(found.mean(1)[-1]), arm))
+        _label_log(ax, len(where) - 1, ends)
+        ax.set_xticks(range(len(where)), where)
+        ax.set(title=f"learned in the {_words(split)}")
+    axes[0].set_ylabel("squared error of six months")
+    return figure
+
+
+def _words(split: str) -> str:
+    return {"E->W": "east, asked in the west", "N->S": "north, asked in the south"}.get(split, split)
+
+
+def _label_log(ax: Axes, x: float, ends: Sequence[tuple[float, str]], ratio: float = 1.22) -> None:
+    """Names at the right end of lines on a logarithmic axis, pushed apart."""
+    floor = 0.0
+    for y, name in sorted(ends):
+        floor = max(y, floor * ratio)
+        beside = (x, floor)
+        ax.annotate(name, beside, (8, 0), textcoords="offset points", va="center", fontsize=8, annotation_clip=False)
+
+
+# ---------------------------------------------------------------- worlds
+
+
+def domains(world: DG) -> Figure:
+    """Left, all samples, the sources' filled; right, the same domains as a graph."""
+    figure, (left, right) = new_figure(columns=2, width=9.6, height=4.4)
+    _scatter(left, world, world.y.numpy(), filled=world.sources.numpy())
+    left.set(title="the samples: class 0 round, class 1 triangles")
+    _network(right, world, np.where(world.sources.numpy(), 1.0, 0.0), "Blues", (0, 2))
+    right.set(title="the domain graph: sources dark")
+    return figure
+
+
+def _scatter(ax: Axes, world: DG, classes: np.ndarray, filled: np.ndarray) -> None:
+    points, classes = world.points[:, ::2], classes[:, ::2]  # every second one is enough for the eye
+    for label, marker in enumerate(CLASS_MARKERS):
+        for domain in range(len(points)):
+            x, y = points[domain][classes[domain] == label].T
+            face = f"C{label}" if filled[domain] else "none"
+            ax.plot(x, y, marker, mfc=face, mec=f"C{label}", ms=3.5, mew=0.7, alpha=0.7)
+    ax.set_aspect("equal")
+    ax.axis("off")
+
+
+def _network(ax: Axes, world: World, colour: np.ndarray, palette: str, span: tuple[float, float]) -> None:
+    graph = nx.from_numpy_array(world.adjacency.numpy())
+    place = nx.kamada_kawai_layout(graph)
+    nx.draw_networkx_edges(graph, place, ax=ax, edge_color="0.75", width=0.8)
+    marks = np.where(world.sources.numpy(), "s", "o")
+    for shape in ("s", "o"):
+        nodes = np.flatnonzero(marks == shape).tolist()
+        nx.draw_networkx_nodes(
+            graph, place, nodes, ax=ax, node_shape=shape, node_color=colour[nodes], cmap=palette,
+            vmin=span[0], vmax=span[1], edgecolors=INK, linewidths=0.8, node_size=230,
+        )  # fmt: skip
+    ax.axis("off")
+
+
+def guessed(world: DG, found: Mapping[str, Tensor]) -> Figure:
+    """The class that each arm gives to every sample, one panel an arm; found: name -> (V, n); wrong ones are black."""
+    figure, axes = new_figure(columns=len(found), width=3.3 * len(found), height=3.5)
+    for ax, (name, guess) in zip(axes, found.items(), strict=True):
+        wrong, points = (guess != world.y).numpy()[:, ::2], world.points[:, ::2]
+        for label, marker in enumerate(CLASS_MARKERS):
+            at = guess.numpy()[:, ::2] == label
+            ax.plot(*points[at & ~wrong].T, marker, color=f"C{label}", ms=3, alpha=0.6)
+            ax.plot(*points[at & wrong].T, marker, color=INK, ms=3, alpha=0.8)
+        accuracy = by_domain(world, guess)[~world.sources.numpy()].mean()
+        ax.set_title(f"{name}\n{accuracy:.0f} % of the targets right", fontsize=10)
+        ax.set_aspect("equal")
+        ax.axis("off")
+    return figure
+
+
+def states(split: temperature.Split) -> Figure:
+    """Left, the 48 states as a graph, labelled by name and marked by level; right, freedom of small and real graphs."""
+    figure, ax = new_figure(width=8.0, height=5.0)
+    adjacency = us48()
+    sources = np.array([STATES.index(state) for state in temperature.SOURCES[split]])
+    level = temperature.levels(adjacency, sources)
+    graph = nx.from_numpy_array(adjacency)
+    place = nx.kamada_kawai_layout(graph)
+    west = np.sign(place[STATES.index("ME")][0] - place[STATES.index("CA")][0])
+    south = np.sign(place[STATES.index("ND")][1] - place[STATES.index("TX")][1])
+    place = {node: (x * west, y * south) for node, (x, y) in place.items()}
+    nx.draw_networkx_edges(graph, place, ax=ax, edge_color="0.75", width=0.8)
+    for k, shape in enumerate("sod^"):
+        nodes = np.flatnonzero(level == k).tolist()
+        name = "source" if k == 0 else f"level {k}"
+        nx.draw_networkx_nodes(
+            graph, place, nodes, ax=ax, node_shape=shape, node_color=f"C{k}", node_size=260, alpha=0.55, label=name
+        )
+    nx.draw_networkx_labels(graph, place, dict(enumerate(STATES)), ax=ax, font_size=7)
+    ax.legend(loc="lower right")
+    ax.axis("off")
+    return figure
+
+
+# ---------------------------------------------------------------- equilibria
+
+
+def simplex(graphs: Mapping[str, Tensor], same_domain: bool, starts: int = 1, steps: int = 12) -> Figure:
+    """The way of every domain's p(e | u) through the triangle of three encodings, one panel a graph; big: the end."""
+    figure, axes = new_figure(columns=len(graphs), width=3.1 * len(graphs), height=3.2)
+    for ax, (name, adjacency) in zip(np.atleast_1d(axes), graphs.items(), strict=True):
+        for start in range(starts):
+            passed = climb(adjacency, 3, same_domain, start, balanced=True, steps=steps)
+            _paths(ax, np.stack([table.numpy() for table in passed]) @ CORNERS, adjacency.numpy())
+        ax.plot(*np.vstack([CORNERS, CORNERS[:1]]).T, color="0.6", lw=1)
+        ax.set_title(f"{name}\nfree directions: {freedom(adjacency)}", fontsize=10)
+        ax.set_aspect("equal")
+        ax.axis("off")
+    return figure
+
+
+def _paths(ax: Axes, way: np.ndarray, adjacency: np.ndarray) -> None:
+    """way (steps, V, 2); edges of the graph join the ends."""
+    for i, j in zip(*np.nonzero(np.triu(adjacency)), strict=True):
+        ax.plot(*way[-1, [i, j]].T, color="0.8", lw=1, zorder=0)
+    for domain in range(way.shape[1]):
+        colour = f"C{domain}"
+        ax.plot(*way[:, domain].T, "-", color=colour, lw=1, alpha=0.7)
+        ax.plot(*way[0, domain], "o", mfc="none", mec=colour, ms=5)
+        ax.plot(*way[-1, domain], MARKERS[domain % len(MARKERS)], color=colour, ms=9)
+        beside = (way[0, domain, 0], way[0, domain, 1])
+        ax.annotate(str(domain + 1), beside, (5, 4), textcoords="offset points", fontsize=9)
+
+
+def history(tracks: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+    """Left, L_d over its ceiling after each epoch; right, target accuracy: a line an arm of (L_d share, accuracy)."""
+    figure, axes = new_figure(columns=2, width=9.8, height=3.8)
+    for ax, part, label in zip(axes, (0, 1), ("L_d, % of its ceiling", "target accuracy, %"), strict=True):
+        ends = []
+        for i, (name, track) in enumerate(tracks.items()):
+            y = [point[part] for point in track]
+            ax.plot(range(1, len(y) + 1), y, ("-", "--", "-.", ":")[i % 4], color=f"C{i}", lw=2)
+            ends.append((y[-1], name, INK))
+        label_right(ax, len(y), ends)
+        ax.set(xlabel="epoch", ylabel=label)
+    axes[0].axhline(100, color=INK, lw=1, ls=":")
+    return figure
+
+
+# ---------------------------------------------------------------- the control panel
+
+
+def panel(world: DG, sizes: Sizes, seed: int, pairing: str, weight: float, graph: str) -> Figure:
+    """Train GRDA on this world and show accuracy by domain, on the samples and on the graph."""
+    arm = PERMUTED if graph == "permuted" else GRDA[pairing]
+    guess = guesses(world, arm if weight else SOURCE, Recipe(3e-3, weight), sizes, seed)
+    accuracy = by_domain(world, guess)
+    figure, (left, right) = new_figure(columns=2, width=9.6, height=4.4)
+    _scatter(left, world, guess.numpy(), filled=np.ones(len(accuracy), dtype=bool))
+    left.set(title=f"the guesses: {accuracy[~world.sources.numpy()].mean():.0f} % of the targets right")
+    _network(right, world, accuracy, "RdYlBu", (0, 100))
+    right.set(title="accuracy by domain: blue right, red wrong; sources square")
+    return figure
+
+
+def track(world: DG, arm: str, recipe: Recipe, sizes: Sizes, seed: int) -> list[tuple[float, float]]:
+    """After each epoch of an arm: L_d in per cent of ln 2, and target accuracy."""
+    from companion.grda.arms import train
+    from companion.grda.method import Game
+
+    seen: list[tuple[float, float]] = []
+
+    def watch(game: Game) -> None:
+        with torch.no_grad():
+            loss = game.losses(world.x, world.y)[1]
+        accuracy = by_domain(world, game.predict(world.x).argmax(-1))[~world.sources.numpy()].mean()
+        seen.append((100 * float(loss) / float(np.log(2)) if loss is not None else np.nan, float(accuracy)))
+
+    train(world, arm, recipe, sizes, seed, watch)
+    return seen
