@@ -13,7 +13,7 @@ from torch import Tensor
 from companion.data.domains import STATES, us48
 from companion.grda import temperature
 from companion.grda.arms import GRDA, PERMUTED, SOURCE, Recipe, Sizes, guesses
-from companion.grda.equilibrium import climb, freedom
+from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
 from companion.grda.worlds import DG, World
 from companion.lab.evidence import Measurement, values
@@ -117,7 +117,9 @@ def _scatter(ax: Axes, world: DG, classes: np.ndarray, filled: np.ndarray) -> No
     ax.axis("off")
 
 
-def _network(ax: Axes, world: World, colour: np.ndarray, palette: str, span: tuple[float, float]) -> None:
+def _network(
+    ax: Axes, world: World, colour: np.ndarray, palette: str, span: tuple[float, float], words: Sequence[str] = ()
+) -> None:
     graph = nx.from_numpy_array(world.adjacency.numpy())
     place = nx.kamada_kawai_layout(graph)
     nx.draw_networkx_edges(graph, place, ax=ax, edge_color="0.75", width=0.8)
@@ -126,8 +128,9 @@ def _network(ax: Axes, world: World, colour: np.ndarray, palette: str, span: tup
         nodes = np.flatnonzero(marks == shape).tolist()
         nx.draw_networkx_nodes(
             graph, place, nodes, ax=ax, node_shape=shape, node_color=colour[nodes], cmap=palette,
-            vmin=span[0], vmax=span[1], edgecolors=INK, linewidths=0.8, node_size=230,
+            vmin=span[0], vmax=span[1], edgecolors=INK, linewidths=0.8, node_size=330,
         )  # fmt: skip
+    nx.draw_networkx_labels(graph, place, dict(enumerate(words)), ax=ax, font_size=8)
     ax.axis("off")
 
 
@@ -148,7 +151,7 @@ def guessed(world: DG, found: Mapping[str, Tensor]) -> Figure:
 
 
 def states(split: temperature.Split) -> Figure:
-    """Left, the 48 states as a graph, labelled by name and marked by level; right, freedom of small and real graphs."""
+    """The 48 states as a graph, each with its name, marked by how many borders away the closest source is."""
     figure, ax = new_figure(width=8.0, height=5.0)
     adjacency = us48()
     sources = np.array([STATES.index(state) for state in temperature.SOURCES[split]])
@@ -166,7 +169,7 @@ def states(split: temperature.Split) -> Figure:
             graph, place, nodes, ax=ax, node_shape=shape, node_color=f"C{k}", node_size=260, alpha=0.55, label=name
         )
     nx.draw_networkx_labels(graph, place, dict(enumerate(STATES)), ax=ax, font_size=7)
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right", labelspacing=1.2)
     ax.axis("off")
     return figure
 
@@ -174,15 +177,17 @@ def states(split: temperature.Split) -> Figure:
 # ---------------------------------------------------------------- equilibria
 
 
-def simplex(graphs: Mapping[str, Tensor], same_domain: bool, starts: int = 1, steps: int = 12) -> Figure:
-    """The way of every domain's p(e | u) through the triangle of three encodings, one panel a graph; big: the end."""
-    figure, axes = new_figure(columns=len(graphs), width=3.1 * len(graphs), height=3.2)
-    for ax, (name, adjacency) in zip(np.atleast_1d(axes), graphs.items(), strict=True):
-        for start in range(starts):
-            passed = climb(adjacency, 3, same_domain, start, balanced=True, steps=steps)
-            _paths(ax, np.stack([table.numpy() for table in passed]) @ CORNERS, adjacency.numpy())
+def simplex(panels: Mapping[str, tuple[Tensor, bool]], start: int = 0, steps: int = 12) -> Figure:
+    """The way of every domain's p(e | u) through the triangle of three encodings; filled: where it comes to rest.
+
+    panels: name -> (adjacency (V, V), are pairs of one domain shown?).
+    """
+    figure, axes = new_figure(columns=len(panels), width=2.7 * len(panels), height=2.9)
+    for ax, (name, (adjacency, same_domain)) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        passed = climb(adjacency, 3, same_domain, start, balanced=True, steps=steps)
+        _paths(ax, np.stack([table.numpy() for table in passed]) @ CORNERS, adjacency.numpy())
         ax.plot(*np.vstack([CORNERS, CORNERS[:1]]).T, color="0.6", lw=1)
-        ax.set_title(f"{name}\nfree directions: {freedom(adjacency)}", fontsize=10)
+        ax.set_title(name, fontsize=10)
         ax.set_aspect("equal")
         ax.axis("off")
     return figure
@@ -227,8 +232,8 @@ def panel(world: DG, sizes: Sizes, seed: int, pairing: str, weight: float, graph
     figure, (left, right) = new_figure(columns=2, width=9.6, height=4.4)
     _scatter(left, world, guess.numpy(), filled=np.ones(len(accuracy), dtype=bool))
     left.set(title=f"the guesses: {accuracy[~world.sources.numpy()].mean():.0f} % of the targets right")
-    _network(right, world, accuracy, "RdYlBu", (0, 100))
-    right.set(title="accuracy by domain: blue right, red wrong; sources square")
+    _network(right, world, accuracy, "Blues", (0, 160), [f"{value:.0f}" for value in accuracy])
+    right.set(title="accuracy by domain, %; sources square")
     return figure
 
 
