@@ -13,7 +13,8 @@ A            Draw.adjacency    (V, V)
 E(x, z_u)    Turn, Matrices    (V, b, 2) -> (V, b, 2); z_u is one-hot, so a domain has an angle, or a matrix, of its own
 
 Training starts from four angles of the targets in turn, since nothing prefers one; "mean" is over the four, "kept" is
-the one where the encoder hides best (the largest L_d), which needs no label.
+the one start that the arm itself would keep, without a target's label: where its critic is deceived most (the largest
+L_d), or, for arms without a critic, where it is most confident.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -253,50 +256,57 @@ def make_game(setting: Setting, data: Draw, player: str, lam: float, start: floa
     return Game(encoder, predictor, critics.get(player), z, data.sources, lam)
 
 
-def play(
-    setting: Setting, data: Draw, player: str, recipe: Recipe, config: Search, seed: int
-) -> list[tuple[float, float]]:
-    """Train from each start; per start the accuracy on the targets, in per cent, and L_d on all points (0: no game)."""
+Outcome = tuple[float, float]  # accuracy on the targets, per cent; and what the arm goes by, which needs no label
+
+
+def play(setting: Setting, data: Draw, player: str, recipe: Recipe, config: Search, seed: int) -> list[Outcome]:
+    """Train from each start. A player with a critic goes by L_d on all points, without one by its confidence."""
     training = Training(config.epochs, config.batch, recipe.lr, config.half_life)
     outcomes = []
     for i, start in enumerate(STARTS):
         game = make_game(setting, data, player, recipe.lam, start, config.width, len(STARTS) * seed + i)
         for _ in fit(game, data.x, data.y, training, False, torch.Generator().manual_seed(seed)):
             pass
-        right = (game.predict(data.x).argmax(-1) == data.y)[~data.sources].float().mean()
-        with torch.no_grad():
-            hidden = game.losses(data.x, data.y)[1]
-        outcomes.append((100 * float(right), 0.0 if hidden is None else float(hidden)))
+        outcomes.append(_outcome(game, data))
     return outcomes
 
 
-def walk(setting: Setting, data: Draw, rounds: int) -> list[float]:
-    """Self-training through the graph, from each start: the accuracy on the targets, in per cent."""
-    known, found = data.sources.numpy(), []
+@torch.no_grad()
+def _outcome(game: Game, data: Draw) -> Outcome:
+    scores = game.predict(data.x)[~data.sources]
+    hidden = game.losses(data.x, data.y)[1]
+    right = (scores.argmax(-1) == data.y[~data.sources]).float().mean()
+    return 100 * float(right), float(scores.softmax(-1).amax(-1).mean() if hidden is None else hidden)
+
+
+def walk(setting: Setting, data: Draw, rounds: int) -> list[Outcome]:
+    """Self-training through the graph from each start; it goes by the confidence of what it learned in the sources."""
+    known, y = data.sources.numpy(), data.y.numpy()
+    taught = LogisticRegression().fit(data.x[data.sources].flatten(0, 1), y[known].ravel())
+    outcomes = []
     for start in STARTS:
-        turned = _rotation(np.where(known, 0, start * setting.turn))
-        x = np.einsum("vnm,vhm->vnh", data.x.numpy(), turned)
-        guesses, _ = self_training(x, data.y.numpy(), data.adjacency.numpy(), known, rounds)
-        found.append(100 * float((guesses == data.y.numpy())[~known].mean()))
-    return found
+        turns = _rotation(np.where(known, 0, start * setting.turn))
+        x = np.einsum("vnm,vhm->vnh", data.x.numpy(), turns)
+        guesses, _ = self_training(x, y, data.adjacency.numpy(), known, rounds)
+        sure = taught.predict_proba(x[~known].reshape(-1, 2)).max(1).mean()
+        outcomes.append((100 * float((guesses == y)[~known].mean()), float(sure)))
+    return outcomes
 
 
 # ---------------------------------------------------------------- what is measured
 
 
-def rows_of(name: str, setting: str, seed: int, outcomes: Sequence[tuple[float, float]]) -> list[Measurement]:
-    """Measurements of one arm from its starts, each (accuracy, L_d)."""
-    accuracies = [accuracy for accuracy, _ in outcomes]
-    kept, hidden = max(outcomes, key=lambda outcome: outcome[1])
-    rows = [Measurement("accuracy", f"{name}, mean", setting, seed, float(np.mean(accuracies)))]
-    if hidden:
-        rows.append(Measurement("accuracy", f"{name}, kept", setting, seed, kept))
-        rows.append(Measurement("critic's loss", f"{name}, kept", setting, seed, hidden))
-    return rows
+def rows_of(name: str, setting: str, seed: int, outcomes: Sequence[Outcome]) -> list[Measurement]:
+    """The accuracy of one arm: the mean over its starts, and that of the start which it would keep."""
+    mean, (kept, _) = float(np.mean([accuracy for accuracy, _ in outcomes])), max(outcomes, key=itemgetter(1))
+    return [
+        Measurement("accuracy", f"{name}, {which}", setting, seed, value)
+        for which, value in (("mean", mean), ("kept", kept))
+    ]
 
 
 def choose(config: Search, seed: int, device: torch.device) -> list[Measurement]:
-    """The mean accuracy of each player by each recipe of the grid; for seeds that give no evidence."""
+    """The accuracy of each player by each recipe of the grid, in every setting; for seeds that give no evidence."""
     rows = []
     for name in config.names:
         data = draw(NAMES[name], config.samples, seed)
@@ -314,8 +324,7 @@ def search(config: Search, seed: int, device: torch.device) -> list[Measurement]
         data = draw(setting, config.samples, seed)
         for player in PLAYERS:
             rows += rows_of(player, name, seed, play(setting, data, player, CHOSEN[name][player], config, seed))
-        walked = walk(setting, data, config.rounds)
-        rows.append(Measurement("accuracy", "self-training, mean", name, seed, float(np.mean(walked))))
+        rows += rows_of("self-training", name, seed, walk(setting, data, config.rounds))
     return rows
 
 
