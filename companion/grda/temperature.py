@@ -91,6 +91,17 @@ def task(split: Split, window: int) -> Task:
     return make_task(state_temperatures(first, first + WINDOW - 1), us48(), sources)
 
 
+def autocorrelation(values: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
+    """Moran's I of each column: how alike neighbours are, [m]; values [N, m], adjacency [N, N].
+
+    1 / (1 - N) where the graph says nothing on average, towards 1 where neighbours are alike. At an equilibrium of the
+    game it is 0 for the domains' means of whatever is computed from an encoding, the predictions included.
+    """
+    apart = values - values.mean(0)
+    together = np.einsum("im,ij,jm->m", apart, adjacency, apart) / adjacency.sum()
+    return together / np.square(apart).mean(0)
+
+
 # ---------------------------------------------------------------- errors
 
 

@@ -44,6 +44,25 @@ def test_levels_are_shortest_paths(seed: int) -> None:
     assert found.tolist() == [min(shortest[node], 3) for node in range(30)]
 
 
+def test_autocorrelation_of_a_clique_of_a_ring_and_of_a_line() -> None:
+    values = np.random.default_rng(0).normal(size=(6, 2))
+    np.testing.assert_allclose(temperature.autocorrelation(values, 1 - np.eye(6)), -1 / 5)
+    ring = np.roll(np.eye(6), 1, axis=1) + np.roll(np.eye(6), -1, axis=1)
+    assert temperature.autocorrelation(np.array([[1.0, -1] * 3]).T, ring) == pytest.approx(-1)
+    assert temperature.autocorrelation(np.arange(50.0)[:, None], path_of(50)) > 0.9
+
+
+@pytest.mark.parametrize("start", range(3))
+def test_an_equilibrium_has_no_autocorrelation_in_anything(start: int) -> None:
+    from companion.grda.equilibrium import climb, ring
+
+    adjacency = ring(6)
+    table = climb(adjacency, 4, True, start, True, 30)[-1].numpy()
+    means = table @ np.random.default_rng(start).normal(size=(4, 5))
+    assert np.ptp(means, axis=0).min() > 0.01, "the domains differ"
+    assert np.abs(temperature.autocorrelation(means, adjacency.numpy())).max() < 0.01
+
+
 def test_sources_alone_standardise() -> None:
     values = np.random.default_rng(0).normal(60, 5, (4, 3, 12))
     values[2:] += 1000
@@ -121,3 +140,11 @@ def test_ridge_beats_what_learns_nothing_in_the_real_years(split: temperature.Sp
     found = {name: temperature.by_level(task, predict(task)) for name, predict in temperature.BASELINES.items()}
     for name in ("climatology", "persistence", "mirror"):
         assert found["ridge"]["all targets"] < found[name]["all targets"]
+
+
+@pytest.mark.real
+def test_neighbouring_states_are_alike_in_every_month() -> None:
+    needs_years()
+    task = temperature.task("E->W", temperature.CHOICE[0])
+    means = np.concatenate([task.x, task.y], -1).mean(1)
+    assert temperature.autocorrelation(means, task.adjacency).min() > 0.5
