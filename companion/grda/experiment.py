@@ -29,6 +29,8 @@ from companion.grda.arms import (
 )
 from companion.grda.forecast import TOGETHER, measure, target_error
 from companion.grda.method import INDEPENDENT, SHUFFLED, SYNCHRONISED
+from companion.grda.settings import Search, search
+from companion.grda.settings import choose as choose_settings
 from companion.grda.temperature import CHOICE, EVIDENCE, task
 from companion.grda.temperature import SOURCES as SOURCE_STATES
 from companion.grda.worlds import DG, RULES, make_dg, published
@@ -37,8 +39,8 @@ from companion.lab.scales import Config as ScaledConfig
 from companion.lab.scales import Plan
 
 PUBLISHED = "published DG-15"
-LIVE = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK)
-ALL = (*LIVE, CDANN, ADDA)
+LIVE = (SOURCE, DANN, *GRDA.values(), PERMUTED, WALK)
+ALL = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK, CDANN, ADDA)
 TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle targets", "far targets")
 
 
@@ -50,6 +52,7 @@ class Config(ScaledConfig):
     data: str = "DG-15"
     arms: tuple[str, ...] = LIVE
     sizes: Sizes = Sizes(epochs=40, half_life=25)
+    paw: Search = Search(names=("paw",))
     recipes: tuple[tuple[str, Recipe], ...] = (
         (SOURCE, Recipe(1e-4)),
         (SOURCE_NO_Z, Recipe(1e-2)),
@@ -62,7 +65,11 @@ class Config(ScaledConfig):
     )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "ci": {"seeds": 2, "sizes": Sizes(width=16, embed_steps=50, epochs=3, half_life=2)},
+        "ci": {
+            "seeds": 2,
+            "sizes": Sizes(width=16, embed_steps=50, epochs=3, half_life=2),
+            "paw": Search(names=("paw",), samples=40, epochs=2),
+        },
         "study": {"seeds": 10, "arms": ALL},
         "paper": {
             "seeds": 10,
@@ -111,7 +118,7 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     for arm in config.arms:
         accuracy = by_domain(world, guesses(world, arm, config.recipe(arm), config.sizes, seed))
         rows += [Measurement("accuracy", arm, place, seed, float(accuracy[at].mean())) for place, at in groups.items()]
-    return rows
+    return rows + search(config.paw, seed, device)
 
 
 def level(config: Config, seed: int, device: torch.device) -> list[Measurement]:
@@ -183,14 +190,17 @@ def describe(recipe: Recipe) -> str:
 
 
 STUDY = Config.at("study")
+ALONE = replace(STUDY, paw=Search(names=()))
 OPEN = replace(STUDY, recipes=())
-DG60 = replace(OPEN, data="DG-60", seeds=3, arms=LIVE, sizes=Sizes(epochs=60, batch=10))
+DG60 = replace(OPEN, data="DG-60", seeds=3, arms=ALL[:-2], sizes=Sizes(epochs=60, batch=10))
 STATES = replace(OPEN, data="temperatures", seeds=6, arms=(), sizes=Sizes(k=8, epochs=300, batch=12, half_life=150))
 FURTHER = {
     "choice": Plan(choose, replace(OPEN, seeds=5), first_seed=100),
     "choice DG-60": Plan(choose, DG60, first_seed=100),
     "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
+    "choice settings": Plan(choose_settings, Search(seeds=3), first_seed=100),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),
-    "level": Plan(level, STUDY),
-    PUBLISHED: Plan(experiment, replace(STUDY, data=PUBLISHED)),
+    "level": Plan(level, ALONE),
+    PUBLISHED: Plan(experiment, replace(ALONE, data=PUBLISHED)),
+    "settings": Plan(search, Search()),
 }
