@@ -81,7 +81,8 @@ class Config(ScaledConfig):
 
     def recipe(self, arm: str) -> Recipe:
         """The recipe of an arm; a broken arm has that of the whole one, and the walk needs none."""
-        return {**dict(self.recipes), PERMUTED: dict(self.recipes)[GRDA[SYNCHRONISED]], WALK: Recipe(0.0)}[arm]
+        whole = {PERMUTED: GRDA[SYNCHRONISED]}.get(arm, arm)
+        return Recipe(0.0) if arm == WALK else dict(self.recipes)[whole]
 
 
 # ---------------------------------------------------------------- the data and what is measured
@@ -158,7 +159,7 @@ def choose_temperatures(config: Config, seed: int, device: torch.device) -> list
 
 def candidates() -> dict[str, list[Recipe]]:
     """Eight recipes for every arm: two learning rates by four weights, or eight rates where nothing is weighed."""
-    alone = [Recipe(lr) for lr in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2)]
+    alone = [Recipe(lr) for lr in (3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2)]
     weights = dict.fromkeys(GRDA.values(), (0.5, 1.5, 5.0, 15.0))
     weights |= {DANN: (0.1, 0.3, 1.0, 3.0), CDANN: (0.1, 0.3, 1.0, 3.0), ADDA: (0.03, 0.1, 0.3, 1.0)}
     return {
@@ -194,6 +195,12 @@ ALONE = replace(STUDY, paw=Search(names=()))
 OPEN = replace(STUDY, recipes=())
 DG60 = replace(OPEN, data="DG-60", seeds=3, arms=ALL[:-2], sizes=Sizes(epochs=60, batch=10))
 STATES = replace(OPEN, data="temperatures", seeds=6, arms=(), sizes=Sizes(k=8, epochs=300, batch=12, half_life=150))
+STATE_RECIPES = (
+    (SOURCE, Recipe(5e-3)),
+    (SOURCE_NO_Z, Recipe(1e-2)),
+    (DANN, Recipe(1e-3, 3.0)),
+    (GRDA[SYNCHRONISED], Recipe(1e-3, 5.0)),
+)
 FURTHER = {
     "choice": Plan(choose, replace(OPEN, seeds=5), first_seed=100),
     "choice DG-60": Plan(choose, DG60, first_seed=100),
@@ -201,6 +208,8 @@ FURTHER = {
     "choice settings": Plan(choose_settings, Search(seeds=3), first_seed=100),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),
     "level": Plan(level, ALONE),
+    "free angles": Plan(experiment, replace(ALONE, data="DG-15, free angles")),
     PUBLISHED: Plan(experiment, replace(ALONE, data=PUBLISHED)),
+    "temperatures": Plan(temperatures, replace(STATES, recipes=STATE_RECIPES)),
     "settings": Plan(search, Search()),
 }

@@ -15,16 +15,21 @@ from companion.errors import CompanionError
 
 
 class Rule(NamedTuple):
-    """How a DG set is drawn: domains, the largest angle, how far the spiral opens, and the cosine an edge needs."""
+    """How a DG set is drawn: domains, the largest angle, how far the spiral opens, and the cosine an edge needs.
+
+    `even`: one angle in each of `domains` equal slices of the turn, so that draws are equally hard; else all free.
+    """
 
     domains: int
     turn: float
     opening: float
     threshold: float
+    even: bool = False
 
 
 RULES: Mapping[str, Rule] = {
-    "DG-15": Rule(domains=15, turn=np.pi, opening=1.8, threshold=0.5),
+    "DG-15": Rule(domains=15, turn=np.pi, opening=1.8, threshold=0.5, even=True),
+    "DG-15, free angles": Rule(domains=15, turn=np.pi, opening=1.8, threshold=0.5),
     "DG-60": Rule(domains=60, turn=2 * np.pi, opening=6.0, threshold=0.2),
 }
 PER_CLASS, SOURCES, CROWD = 50, 6, 300
@@ -82,6 +87,8 @@ def make_dg(name: str, seed: int) -> DG:
 
 def _draw(rule: Rule, rng: np.random.Generator) -> DG:
     angle = rng.uniform(0, rule.turn, rule.domains)
+    if rule.even:
+        angle = (np.arange(rule.domains) * rule.turn + angle) / rule.domains
     cosine = np.cos(angle[:, None] - angle[None, :])
     coins = np.triu(rng.uniform(size=cosine.shape) < cosine, 1) & (cosine >= rule.threshold)
     radius = 1 + rule.opening * angle / rule.turn

@@ -194,7 +194,9 @@ class TestWalk:
 
 
 class TestWorlds:
-    @pytest.mark.parametrize(("name", "slope"), [("DG-15", 1.8 / np.pi), ("DG-60", 6 / (2 * np.pi))])
+    @pytest.mark.parametrize(
+        ("name", "slope"), [("DG-15", 1.8 / np.pi), ("DG-15, free angles", 1.8 / np.pi), ("DG-60", 6 / (2 * np.pi))]
+    )
     @pytest.mark.parametrize("seed", [0, 1])
     def test_a_draw_obeys_its_rule(self, name: str, slope: float, seed: int) -> None:
         world, rule = worlds.make_dg(name, seed), worlds.RULES[name]
@@ -214,13 +216,17 @@ class TestWorlds:
         assert int(world.sources.sum()) == 6
         assert world.angle[world.sources.numpy()].max() < world.angle[~world.sources.numpy()].min()
 
+    def test_even_angles_fill_every_slice(self) -> None:
+        slices = (np.sort(worlds.make_dg("DG-15", 4).angle) * 15 / np.pi).astype(int)
+        assert slices.tolist() == list(range(15))
+
     def test_seeds_differ_and_repeat(self) -> None:
         first, again, other = (worlds.make_dg("DG-15", seed) for seed in (0, 0, 1))
         assert torch.equal(first.x, again.x)
         assert not torch.equal(first.x, other.x)
 
     def test_an_unknown_set_is_named(self) -> None:
-        with pytest.raises(CompanionError, match="use one of DG-15, DG-60"):
+        with pytest.raises(CompanionError, match="use one of DG-15, DG-15, free angles, DG-60"):
             worlds.make_dg("DG-16", 0)
 
     def test_a_permuted_graph_is_the_same_graph_on_other_domains(self) -> None:
