@@ -328,4 +328,24 @@ def search(config: Search, seed: int, device: torch.device) -> list[Measurement]
     return rows
 
 
-CHOSEN: Mapping[str, Mapping[str, Recipe]] = {name: dict.fromkeys(PLAYERS, GRID[1]) for name in NAMES}
+# the places in GRID of the recipes with the best accuracy "kept" (then "mean") on seeds 100 and 101, in PLAYERS' order
+PLACES: Mapping[str, tuple[int, int, int]] = {
+    "paw": (1, 1, 3),
+    "paw, milder": (1, 0, 1),
+    "paw, three classes": (0, 1, 2),
+    "paw, small turns": (1, 1, 1),
+    "paw, matrices": (1, 3, 0),
+    "paw, paper's encoder": (1, 2, 0),
+    "paw, wrong graph": (1, 1, 3),
+    "paw, false condition": (0, 0, 2),
+    "book": (1, 1, 3),
+    "chain of 5, middle": (1, 1, 3),
+    "chain of 4, ends": (1, 1, 1),
+    "chain of 3, end": (1, 1, 3),
+    "chain of 3, middle": (0, 0, 1),
+    "star, one leaf": (0, 2, 1),
+}
+CHOSEN: Mapping[str, Mapping[str, Recipe]] = {
+    name: {player: GRID[place] for player, place in zip(PLAYERS, places, strict=True)}
+    for name, places in PLACES.items()
+}
