@@ -205,7 +205,7 @@ FURTHER = {
     "choice": Plan(choose, replace(OPEN, seeds=5), first_seed=100),
     "choice DG-60": Plan(choose, DG60, first_seed=100),
     "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
-    "choice settings": Plan(choose_settings, Search(seeds=3), first_seed=100),
+    "choice settings": Plan(choose_settings, Search(seeds=2), first_seed=100),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),
     "level": Plan(level, ALONE),
     "free angles": Plan(experiment, replace(ALONE, data="DG-15, free angles")),

@@ -64,7 +64,7 @@ def test_every_arm_has_as_many_candidates() -> None:
 
 
 def test_unknown_data_is_named() -> None:
-    with pytest.raises(CompanionError, match="use one of DG-15, .*published DG-15"):
+    with pytest.raises(CompanionError, match="use one of DG-15,"):
         room.build(replace(CI, data="DG-16"), 0, CPU)
 
 

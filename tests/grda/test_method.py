@@ -16,6 +16,7 @@ from companion.grda.arms import ADDA, CDANN, DANN, GRDA, SOURCE, SOURCE_NO_Z, Re
 from companion.grda.method import INDEPENDENT, SYNCHRONISED
 from companion.lab import load_lesson
 
+SLOPES = {"DG-15": 1.8 / np.pi, "DG-15, free angles": 1.8 / np.pi, "DG-60": 6 / (2 * np.pi)}  # radius a radian
 TINY = Sizes(width=8, embed_steps=20, epochs=2)
 EXACT = {
     "X1": checks.pair_loss_is_a_loop,
