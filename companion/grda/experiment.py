@@ -54,14 +54,14 @@ class Config(ScaledConfig):
     sizes: Sizes = Sizes(epochs=40, half_life=25)
     paw: Search = Search(names=("paw",))
     recipes: tuple[tuple[str, Recipe], ...] = (
-        (SOURCE, Recipe(1e-4)),
-        (SOURCE_NO_Z, Recipe(1e-2)),
-        (DANN, Recipe(3e-3, 3.0)),
-        (CDANN, Recipe(1e-3, 3.0)),
+        (SOURCE, Recipe(3e-4)),
+        (SOURCE_NO_Z, Recipe(3e-4)),
+        (DANN, Recipe(3e-3, 1.0)),
+        (CDANN, Recipe(3e-3, 3.0)),
         (ADDA, Recipe(1e-3, 1.0)),
-        (GRDA[SYNCHRONISED], Recipe(3e-3, 1.5)),
+        (GRDA[SYNCHRONISED], Recipe(3e-3, 5.0)),
         (GRDA[SHUFFLED], Recipe(1e-3, 15.0)),
-        (GRDA[INDEPENDENT], Recipe(3e-3, 15.0)),
+        (GRDA[INDEPENDENT], Recipe(1e-3, 15.0)),
     )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -202,8 +202,8 @@ STATE_RECIPES = (
     (GRDA[SYNCHRONISED], Recipe(1e-3, 5.0)),
 )
 FURTHER = {
-    "choice": Plan(choose, replace(OPEN, seeds=5), first_seed=100),
-    "choice DG-60": Plan(choose, DG60, first_seed=100),
+    "choice": Plan(choose, replace(OPEN, seeds=3), first_seed=100),
+    "choice DG-60": Plan(choose, replace(DG60, seeds=2), first_seed=100),
     "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
     "choice settings": Plan(choose_settings, Search(seeds=2), first_seed=100),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
-import torch
 from torch import Tensor
 
 from companion.data.domains import STATES, us48
@@ -17,7 +16,7 @@ from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
 from companion.grda.worlds import DG, World
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, MARKERS, label_right, new_figure, seed_lines
+from companion.lab.figures import INK, MARKERS, new_figure, seed_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -206,26 +205,11 @@ def _paths(ax: Axes, way: np.ndarray, adjacency: np.ndarray) -> None:
         ax.annotate(str(domain + 1), beside, (5, 4), textcoords="offset points", fontsize=9)
 
 
-def history(tracks: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Left, L_d over its ceiling after each epoch; right, target accuracy: a line an arm of (L_d share, accuracy)."""
-    figure, axes = new_figure(columns=2, width=9.8, height=3.8)
-    for ax, part, label in zip(axes, (0, 1), ("L_d, % of its ceiling", "target accuracy, %"), strict=True):
-        ends = []
-        for i, (name, track) in enumerate(tracks.items()):
-            y = [point[part] for point in track]
-            ax.plot(range(1, len(y) + 1), y, ("-", "--", "-.", ":")[i % 4], color=f"C{i}", lw=2)
-            ends.append((y[-1], name, INK))
-        label_right(ax, len(y), ends)
-        ax.set(xlabel="epoch", ylabel=label)
-    axes[0].axhline(100, color=INK, lw=1, ls=":")
-    return figure
-
-
 # ---------------------------------------------------------------- the control panel
 
 
 def panel(world: DG, sizes: Sizes, seed: int, pairing: str, weight: float, graph: str) -> Figure:
-    """Train GRDA on this world and show accuracy by domain, on the samples and on the graph."""
+    """The picture of the control panel: GRDA trained on this world, its guesses, and accuracy on the domain graph."""
     arm = PERMUTED if graph == "permuted" else GRDA[pairing]
     guess = guesses(world, arm if weight else SOURCE, Recipe(3e-3, weight), sizes, seed)
     accuracy = by_domain(world, guess)
@@ -235,20 +219,3 @@ def panel(world: DG, sizes: Sizes, seed: int, pairing: str, weight: float, graph
     _network(right, world, accuracy, "Blues", (0, 160), [f"{value:.0f}" for value in accuracy])
     right.set(title="accuracy by domain, %; sources square")
     return figure
-
-
-def track(world: DG, arm: str, recipe: Recipe, sizes: Sizes, seed: int) -> list[tuple[float, float]]:
-    """After each epoch of an arm: L_d in per cent of ln 2, and target accuracy."""
-    from companion.grda.arms import train
-    from companion.grda.method import Game
-
-    seen: list[tuple[float, float]] = []
-
-    def watch(game: Game) -> None:
-        with torch.no_grad():
-            loss = game.losses(world.x, world.y)[1]
-        accuracy = by_domain(world, game.predict(world.x).argmax(-1))[~world.sources.numpy()].mean()
-        seen.append((100 * float(loss) / float(np.log(2)) if loss is not None else np.nan, float(accuracy)))
-
-    train(world, arm, recipe, sizes, seed, watch)
-    return seen

@@ -13,7 +13,7 @@ import torch
 from companion.data import real_dir, status
 from companion.errors import CompanionError
 from companion.grda import equilibrium, figures, worlds
-from companion.grda.arms import GRDA, NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, guesses
+from companion.grda.arms import NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, guesses
 from companion.grda.experiment import ALL, PUBLISHED, SOURCES, TARGETS, THIRDS, Config, experiment
 from companion.grda.settings import Search
 from companion.lab import judge, load_lesson, load_record
@@ -146,14 +146,6 @@ class TestFigures:
         ends = [line.get_xydata()[0] for line in figure.axes[0].lines if line.get_markersize() == 9]
         assert np.allclose(ends[1], (ends[0] + ends[2]) / 2, atol=1e-3)
 
-    def test_history_ends_at_the_arms_accuracy(self, world) -> None:
-        recipe = Recipe(1e-3, 1.0)
-        track = figures.track(world, GRDA["independent"], recipe, TINY, 0)
-        guess = guesses(world, GRDA["independent"], recipe, TINY, 0)
-        assert len(track) == TINY.epochs
-        assert track[-1][1] == pytest.approx(room.by_domain(world, guess)[~world.sources.numpy()].mean())
-        assert 0 < track[-1][0] < 110
-
     def test_all_are_small_enough(self, rows, world) -> None:
         found = {arm: guesses(world, arm, Recipe(1e-3), TINY, 0) for arm in (SOURCE, WALK)}
         for figure in (
@@ -162,7 +154,6 @@ class TestFigures:
             figures.domains(world),
             figures.guessed(world, found),
             figures.simplex({"clique": (equilibrium.clique(3), True), "star": (equilibrium.star(3), True)}),
-            figures.history({"one": [(100.0, 50.0), (90.0, 60.0)]}),
             figures.panel(world, TINY, 0, "shuffled", 0.5, "true"),
             figures.panel(world, TINY, 0, "shuffled", 0.0, "permuted"),
         ):
