@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from companion.grda import checks, equilibrium, method
+from companion.grda import checks, method
 from companion.grda.arms import GRDA
 from companion.lab.exercises import Exercise, NotYet, require_close
 
@@ -47,36 +47,7 @@ def check_rings(answer: Any) -> None:
     require_close(answer, RINGS, 1e-6, "the list")
 
 
-# ---------------------------------------------------------------- E3: the best discriminator
-
-
-def check_best(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Against the closed form, on a table whose encodings are not equally frequent."""
-    table = torch.tensor([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.6, 0.3, 0.1]], dtype=torch.float64)
-    adjacency = equilibrium.chain(3)
-    weights = method.pair_weights(adjacency, same_domain=True, balanced=False)
-    wanted = equilibrium.best_discriminator(table, weights)
-    require_close(answer(table, adjacency), wanted, 1e-8, "the table of probabilities")
-
-
-def solve_best(table: Tensor, adjacency: Tensor) -> Tensor:
-    """Both encodings vote for their domains; the graph says whether these are connected."""
-    alpha = table / table.sum(0)
-    return alpha.T @ adjacency @ alpha
-
-
-def wrong_best_table(table: Tensor, adjacency: Tensor) -> Tensor:
-    """Uses p(e | u) where p(u | e) is needed."""
-    return table.T @ adjacency @ table
-
-
-def wrong_best_likely(table: Tensor, adjacency: Tensor) -> Tensor:
-    """Looks up the most likely domain of each encoding, and forgets how unsure that is."""
-    likely = table.argmax(0)
-    return adjacency[likely][:, likely]
-
-
-# ---------------------------------------------------------------- E4: find the leak
+# ---------------------------------------------------------------- E3: find the leak
 
 Loader = Callable[[], Iterator[Tensor]]
 
@@ -128,7 +99,7 @@ def wrong_leak_balance(labels: Tensor, batches: list[Tensor]) -> bool:
     return any(bool((labels[domains, rows].double().mean(1) != 0.5).any()) for rows in batches)
 
 
-# ---------------------------------------------------------------- E5: a gradient for each player
+# ---------------------------------------------------------------- E4: a gradient for each player
 
 Parameters = Sequence[nn.Parameter]
 Gradients = tuple[Sequence[Tensor], Sequence[Tensor]]
@@ -177,7 +148,7 @@ def wrong_players_friends(
     return torch.autograd.grad(prediction_loss + lam * critic_loss, learners), against
 
 
-# ---------------------------------------------------------------- E6: synchronise without labels
+# ---------------------------------------------------------------- E5: synchronise without labels
 
 
 def check_synchronise(answer: Callable[[Tensor], Tensor]) -> None:
@@ -240,18 +211,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E3",
-        title="The best discriminator",
-        stars=2,
-        minutes=20,
-        statement="Write `best(table, adjacency)`: the probability (S, S) that encodings e and e' come from connected "
-        "domains, for i.i.d. pairs and equally frequent domains. table is (V, S), row u holds p(e | u).",
-        check=check_best,
-        hints=("First turn the table round: p(u | e).", "Then sum over both domains, with A between them."),
-        solution=solve_best,
-        wrong=(wrong_best_table, wrong_best_likely),
-    ),
-    Exercise(
-        id="E4",
         title="A test that would have found it",
         stars=2,
         minutes=25,
@@ -264,7 +223,7 @@ EXERCISES = (
         wrong=(wrong_leak_order, wrong_leak_balance),
     ),
     Exercise(
-        id="E5",
+        id="E4",
         title="A gradient for each player",
         stars=3,
         minutes=25,
@@ -276,7 +235,7 @@ EXERCISES = (
         wrong=(wrong_players_shared, wrong_players_friends),
     ),
     Exercise(
-        id="E6",
+        id="E5",
         title="Research: synchronise without labels",
         stars=4,
         minutes=90,

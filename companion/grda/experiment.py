@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -40,6 +40,8 @@ from companion.lab.scales import Plan
 
 PUBLISHED = "published DG-15"
 LIVE = (SOURCE, DANN, *GRDA.values(), PERMUTED, WALK)
+WEIGHTS = dict.fromkeys((DANN, CDANN, ADDA, *GRDA.values()), (0.1, 0.5, 2.0, 8.0))
+STATE_WEIGHTS = {DANN: (0.1, 0.3, 1.0, 3.0), GRDA[SYNCHRONISED]: (0.5, 1.5, 5.0, 15.0)}
 ALL = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK, CDANN, ADDA)
 TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle targets", "far targets")
 
@@ -149,7 +151,7 @@ def choose_temperatures(config: Config, seed: int, device: torch.device) -> list
     return [
         Measurement("target error", name, describe(recipe), seed, float(np.mean(found)))
         for name, arm in TOGETHER.items()
-        for recipe in candidates()[arm]
+        for recipe in candidates(STATE_WEIGHTS)[arm]
         for found in [[target_error(each, arm, recipe, config.sizes, seed, device) for each in tasks]]
     ]
 
@@ -157,11 +159,9 @@ def choose_temperatures(config: Config, seed: int, device: torch.device) -> list
 # ---------------------------------------------------------------- how the recipes were chosen
 
 
-def candidates() -> dict[str, list[Recipe]]:
+def candidates(weights: Mapping[str, Sequence[float]]) -> dict[str, list[Recipe]]:
     """Eight recipes for every arm: two learning rates by four weights, or eight rates where nothing is weighed."""
     alone = [Recipe(lr) for lr in (3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2)]
-    weights = dict.fromkeys(GRDA.values(), (0.5, 1.5, 5.0, 15.0))
-    weights |= {DANN: (0.1, 0.3, 1.0, 3.0), CDANN: (0.1, 0.3, 1.0, 3.0), ADDA: (0.03, 0.1, 0.3, 1.0)}
     return {
         arm: [Recipe(lr, lam) for lr in (1e-3, 3e-3) for lam in weights[arm]] if arm in weights else alone
         for arm in NEURAL
@@ -175,14 +175,14 @@ def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]
     return [
         Measurement("target accuracy", arm, describe(recipe), seed, float(by_domain(world, guess)[at].mean()))
         for arm in config.arms
-        for recipe in candidates().get(arm, [])
+        for recipe in candidates(WEIGHTS).get(arm, [])
         for guess in [guesses(world, arm, recipe, config.sizes, seed)]
     ]
 
 
 def chosen(config: Config) -> dict[str, str]:
     """Arm -> the candidate that the configuration uses, in words."""
-    return {arm: describe(config.recipe(arm)) for arm in candidates()}
+    return {arm: describe(config.recipe(arm)) for arm in candidates(WEIGHTS)}
 
 
 def describe(recipe: Recipe) -> str:
@@ -203,13 +203,13 @@ STATE_RECIPES = (
 )
 FURTHER = {
     "choice": Plan(choose, replace(OPEN, seeds=3), first_seed=100),
-    "choice DG-60": Plan(choose, replace(DG60, seeds=2), first_seed=100),
     "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
     "choice settings": Plan(choose_settings, Search(seeds=2), first_seed=100),
     "rehearsal": Plan(experiment, STUDY, first_seed=200),
     "level": Plan(level, ALONE),
     "free angles": Plan(experiment, replace(ALONE, data="DG-15, free angles")),
     PUBLISHED: Plan(experiment, replace(ALONE, data=PUBLISHED)),
+    "DG-60": Plan(experiment, replace(DG60, recipes=STUDY.recipes, paw=Search(names=()), seeds=5)),
     "temperatures": Plan(temperatures, replace(STATES, recipes=STATE_RECIPES)),
     "settings": Plan(search, Search()),
 }

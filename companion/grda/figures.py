@@ -9,8 +9,6 @@ import networkx as nx
 import numpy as np
 from torch import Tensor
 
-from companion.data.domains import STATES, us48
-from companion.grda import temperature
 from companion.grda.arms import GRDA, PERMUTED, SOURCE, Recipe, Sizes, guesses
 from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
@@ -146,30 +144,6 @@ def guessed(world: DG, found: Mapping[str, Tensor]) -> Figure:
         ax.set_title(f"{name}\n{accuracy:.0f} % of the targets right", fontsize=10)
         ax.set_aspect("equal")
         ax.axis("off")
-    return figure
-
-
-def states(split: temperature.Split) -> Figure:
-    """The 48 states as a graph, each with its name, marked by how many borders away the closest source is."""
-    figure, ax = new_figure(width=8.0, height=5.0)
-    adjacency = us48()
-    sources = np.array([STATES.index(state) for state in temperature.SOURCES[split]])
-    level = temperature.levels(adjacency, sources)
-    graph = nx.from_numpy_array(adjacency)
-    place = nx.kamada_kawai_layout(graph)
-    west = np.sign(place[STATES.index("ME")][0] - place[STATES.index("CA")][0])
-    south = np.sign(place[STATES.index("ND")][1] - place[STATES.index("TX")][1])
-    place = {node: (x * west, y * south) for node, (x, y) in place.items()}
-    nx.draw_networkx_edges(graph, place, ax=ax, edge_color="0.75", width=0.8)
-    for k, shape in enumerate("sod^"):
-        nodes = np.flatnonzero(level == k).tolist()
-        name = "source" if k == 0 else f"level {k}"
-        nx.draw_networkx_nodes(
-            graph, place, nodes, ax=ax, node_shape=shape, node_color=f"C{k}", node_size=260, alpha=0.55, label=name
-        )
-    nx.draw_networkx_labels(graph, place, dict(enumerate(STATES)), ax=ax, font_size=7)
-    ax.legend(loc="lower right", labelspacing=1.2)
-    ax.axis("off")
     return figure
 
 

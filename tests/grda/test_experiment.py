@@ -24,7 +24,6 @@ room = importlib.import_module("companion.grda.experiment")  # the face of the r
 CPU = torch.device("cpu")
 CI = Config.at("ci")
 TINY = Sizes(width=8, embed_steps=20, epochs=2)
-needs_us48 = pytest.mark.skipif(status("us48") != "cached", reason="US-48 is not in the cache: make data")
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +57,10 @@ def test_groups_of_domains_are_ordered_by_angle() -> None:
 
 
 def test_every_arm_has_as_many_candidates() -> None:
-    assert {len(recipes) for recipes in room.candidates().values()} == {8}
-    assert all(len(set(recipes)) == 8 for recipes in room.candidates().values())
-    assert set(room.candidates()) == set(NEURAL) == set(ALL) - {PERMUTED, WALK}
+    for weights in (room.WEIGHTS, room.STATE_WEIGHTS):
+        recipes = room.candidates(weights)
+        assert {len(set(found)) for found in recipes.values()} == {8}
+        assert set(recipes) == set(NEURAL) == set(ALL) - {PERMUTED, WALK}
 
 
 def test_unknown_data_is_named() -> None:
@@ -158,7 +158,3 @@ class TestFigures:
             figures.panel(world, TINY, 0, "shuffled", 0.0, "permuted"),
         ):
             assert png(figure)
-
-    @needs_us48
-    def test_states_are_placed(self) -> None:
-        assert png(figures.states("N->S"))
