@@ -133,7 +133,9 @@ class TestFigures:
     def test_result_holds_what_was_measured(self, rows) -> None:
         figure = figures.result(rows, (WALK, SOURCE), {SOURCE: 39.77})
         lines = figure.axes[0].lines
-        assert list(lines[0].get_xdata()) == values(rows, "accuracy", SOURCE, TARGETS)  # the last arm stands lowest
+        assert list(lines[0].get_xdata()) == list(
+            values(rows, "accuracy", SOURCE, TARGETS)
+        )  # the last arm stands lowest
         assert lines[1].get_xdata()[0] == 39.77
 
     def test_places_hold_the_means(self, rows) -> None:
