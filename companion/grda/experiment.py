@@ -52,7 +52,7 @@ class Config(ScaledConfig):
 
     seeds: int = 4
     data: str = "DG-15"
-    arms: tuple[str, ...] = LIVE
+    arms: tuple[str, ...] = tuple(arm for arm in LIVE if arm != PERMUTED)
     sizes: Sizes = Sizes(epochs=40, half_life=25)
     paw: Search = Search(names=("paw",))
     recipes: tuple[tuple[str, Recipe], ...] = (
