@@ -241,9 +241,8 @@ EXERCISES = (
         minutes=90,
         statement="The leak works so well that one wants it without the labels. Write `synchronise(guesses)`: orders "
         "(V, n) of the samples of each domain, such that equal guesses stand side by side; guesses (V, n) are "
-        "equally frequent classes. Then release guesses hop by hop, from the sources outwards, and play the "
-        "game on such batches: on new draws, do you beat independent pairs by 15 points, and what does the game "
-        "add to the guesses?",
+        "equally frequent classes. Then release guesses hop by hop and play the game on such batches: on new "
+        "draws, do you beat independent pairs by 15 points, and what does the game add to the guesses?",
         check=check_synchronise,
         hints=("Sort every domain by its guesses.", "Then one random order for all domains keeps them together."),
         solution=solve_synchronise,
