@@ -30,11 +30,10 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
-from torch.nn import functional
 
 from companion.grda.baselines import DomainCritic, self_training
-from companion.grda.equilibrium import graph, masses, posterior
-from companion.grda.method import Encoder, Game, GraphCritic, Training, embed_graph, fit, mlp, pair_weights
+from companion.grda.equilibrium import graph
+from companion.grda.method import Encoder, Game, GraphCritic, Training, embed_graph, fit, mlp
 from companion.lab.evidence import Measurement
 from companion.lab.scales import Config as ScaledConfig
 
@@ -42,7 +41,6 @@ Edges = tuple[tuple[int, int], ...]
 PLAYERS = ("source-only", "DANN", "GRDA")
 STARTS = (-0.75, -0.25, 0.25, 0.75)  # times the largest turn
 SPREAD = 0.5  # of a class, in units of the circle's radius
-TIE = 1e-6  # losses closer than this are equal
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Setting:
     edges: Edges
     sources: tuple[int, ...]
     turn: float = math.pi
-    encoder: Literal["turn", "matrices", "paper"] = "turn"
+    encoder: Literal["turn", "matrices", "whole"] = "turn"
     told: Edges = ()
 
     def graph(self) -> Tensor:
@@ -89,7 +87,7 @@ SETTINGS = (
     Setting("paw, three classes", "hub = tail", MIXED, PAW, (0, 2, 3)),
     Setting("paw, small turns", "hub = tail", two(0.1, 0.1, 0.9, 0.9), PAW, (0, 2, 3), turn=math.pi / 3),
     Setting("paw, matrices", "hub = tail", two(0.1, 0.1, 0.9, 0.9), PAW, (0, 2, 3), encoder="matrices"),
-    Setting("paw, paper's encoder", "hub = tail", two(0.1, 0.1, 0.9, 0.9), PAW, (0, 2, 3), encoder="paper"),
+    Setting("paw, paper's encoder", "hub = tail", two(0.1, 0.1, 0.9, 0.9), PAW, (0, 2, 3), encoder="whole"),
     Setting("paw, wrong graph", "hub = 2, which is false", two(0.1, 0.1, 0.9, 0.9), PAW, (0, 2, 3), told=WRONG_PAW),
     Setting("paw, false condition", "hub = tail, which is false here", two(0.1, 0.9, 0.9, 0.9), PAW, (0, 2, 3)),
     Setting("book", "one solution for the hub", two(0.1, 0.1, 0.9, 0.7, 0.7), BOOK, (0, 2, 3, 4)),
@@ -161,55 +159,6 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
 
 
-# ---------------------------------------------------------------- what can be known before any training
-
-
-def gram_loss(shares: Tensor, adjacency: Tensor) -> float:
-    """L_d of the best D(e)' D(e') on tables, shares (V, K) float64, adjacency (V, V).
-
-    A Gram matrix has no negative square: where connected domains are the less alike, this D sees little or nothing.
-    """
-    connected, apart = masses(shares, pair_weights(adjacency, same_domain=True))
-    q = (
-        torch.randn(len(connected), len(connected), generator=torch.Generator().manual_seed(0))
-        .double()
-        .requires_grad_()
-    )
-    optimiser = torch.optim.LBFGS([q], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        logits = q @ q.T
-        value = (connected * functional.softplus(-logits) + apart * functional.softplus(logits)).sum()
-        (q.grad,) = torch.autograd.grad(value, q)
-        return value
-
-    optimiser.step(loss)
-    return loss().item()
-
-
-def uniform_loss(shares: Tensor) -> float:
-    """The cross-entropy of the best guess of the domain on tables, shares (V, K): the larger, the more alike."""
-    return float(-torch.xlogy(shares, posterior(shares)).sum() / len(shares))
-
-
-def forecast(setting: Setting) -> dict[str, float]:
-    """Per player, the accuracy on the targets, in per cent, where the best critic is deceived most.
-
-    Clusters stay whole, and a target's may be taken for each other in a circle; ties are averaged.
-    """
-    shares, targets = torch.tensor(setting.shares, dtype=torch.float64), setting.targets()
-    shifts = list(product(range(shares.shape[1]), repeat=len(targets)))
-    losses: dict[str, list[float]] = {"DANN": [], "GRDA": []}
-    for shift in shifts:
-        taken = shares.clone()
-        for target, steps in zip(targets, shift, strict=True):
-            taken[target] = shares[target].roll(steps)
-        losses["DANN"].append(uniform_loss(taken))
-        losses["GRDA"].append(gram_loss(taken, setting.graph()))
-    right = np.array([[100 * (steps == 0) for steps in shift] for shift in shifts]).mean(1)
-    return {player: float(right[np.array(value) > max(value) - TIE].mean()) for player, value in losses.items()}
-
-
 # ---------------------------------------------------------------- the players
 
 
@@ -246,7 +195,7 @@ def make_game(setting: Setting, data: Draw, player: str, lam: float, start: floa
     angles = np.where(data.sources.numpy(), 0, start * setting.turn)
     z, out, predictor = torch.eye(domains), 2, mlp(2, classes)
     encoder: nn.Module = Matrices(angles) if setting.encoder == "matrices" else Turn(angles)
-    if setting.encoder == "paper":
+    if setting.encoder == "whole":
         z = embed_graph(data.adjacency, domains, 300, torch.Generator().manual_seed(seed))
         encoder, out, predictor = Encoder(2, domains, width), width, mlp(width, width, classes)
     critics = {

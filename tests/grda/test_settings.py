@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from companion.grda import settings
+from companion.grda import foresight, settings
 from companion.grda.equilibrium import ceiling, climb, departures, graph, table_loss
 from companion.grda.method import pair_weights
 from companion.grda.settings import NAMES, PAW, PLAYERS, SETTINGS, Matrices, Recipe, Search, Setting, Turn
@@ -45,20 +45,20 @@ def test_a_paw_s_hub_is_like_its_tail_and_the_others_are_alike(start: int) -> No
 @pytest.mark.parametrize("setting", ALL)
 def test_a_gram_matrix_finds_no_more_than_any_discriminator(setting: Setting) -> None:
     shares, weights = shares_of(setting), pair_weights(setting.graph(), same_domain=True)
-    found = settings.gram_loss(shares, setting.graph())
+    found = foresight.gram_loss(shares, setting.graph())
     assert float(table_loss(shares, weights)) - 1e-9 <= found <= math.log(2) + 1e-9
 
 
 def test_a_gram_matrix_is_blind_where_connected_domains_differ() -> None:
     shares = torch.tensor([[0.9, 0.1], [0.1, 0.9]]).double()
     adjacency = graph(2, [(0, 1)])
-    assert settings.gram_loss(shares, adjacency) == pytest.approx(math.log(2), abs=1e-6)
+    assert foresight.gram_loss(shares, adjacency) == pytest.approx(math.log(2), abs=1e-6)
     assert table_loss(shares, pair_weights(adjacency, same_domain=True)) < math.log(2) - 0.1
 
 
 def test_the_uniform_loss_is_what_the_domain_s_number_has_left() -> None:
-    assert settings.uniform_loss(torch.full((5, 3), 1 / 3).double()) == pytest.approx(math.log(5))
-    assert settings.uniform_loss(torch.eye(4).double()) == pytest.approx(0)
+    assert foresight.uniform_loss(torch.full((5, 3), 1 / 3).double()) == pytest.approx(math.log(5))
+    assert foresight.uniform_loss(torch.eye(4).double()) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_uniform_loss_is_what_the_domain_s_number_has_left() -> None:
     [("paw", 100, 0), ("paw, wrong graph", 0, 0), ("paw, false condition", 0, 100), ("chain of 3, middle", 100, 100)],
 )
 def test_what_the_critics_would_have_is_known_before_training(name: str, graph_says: int, uniform_says: int) -> None:
-    assert settings.forecast(NAMES[name]) == {"GRDA": graph_says, "DANN": uniform_says}
+    assert foresight.forecast(NAMES[name]) == {"GRDA": graph_says, "DANN": uniform_says}
 
 
 @pytest.mark.parametrize("setting", ALL)
