@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -25,7 +24,6 @@ from companion.grda.arms import (
     Recipe,
     Sizes,
     guesses,
-    train,
 )
 from companion.grda.forecast import TOGETHER, measure, target_error
 from companion.grda.method import INDEPENDENT, SHUFFLED, SYNCHRONISED
@@ -41,7 +39,8 @@ from companion.lab.scales import Plan
 PUBLISHED = "published DG-15"
 LIVE = (SOURCE, DANN, *GRDA.values(), PERMUTED, WALK)
 WEIGHTS = dict.fromkeys((DANN, CDANN, ADDA, *GRDA.values()), (0.1, 0.5, 2.0, 8.0))
-STATE_WEIGHTS = {DANN: (0.1, 0.3, 1.0, 3.0), GRDA[SYNCHRONISED]: (0.5, 1.5, 5.0, 15.0)}
+STATE_WEIGHTS = dict.fromkeys((DANN, GRDA[SYNCHRONISED]), (0.001, 0.01, 0.1, 1.0))
+RATES, STATE_RATES = (1e-3, 3e-3), (3e-3, 1e-2)
 ALL = (SOURCE, SOURCE_NO_Z, DANN, *GRDA.values(), PERMUTED, WALK, CDANN, ADDA)
 TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle targets", "far targets")
 
@@ -54,7 +53,10 @@ class Config(ScaledConfig):
     data: str = "DG-15"
     arms: tuple[str, ...] = tuple(arm for arm in LIVE if arm != PERMUTED)
     sizes: Sizes = Sizes(epochs=40, half_life=25)
-    paw: Search = Search(names=("paw",))
+    small: tuple[Search, ...] = (
+        Search(names=("paw",), players=("DANN", "GRDA")),
+        Search(names=("paw, wrong graph",), players=("GRDA",)),
+    )
     recipes: tuple[tuple[str, Recipe], ...] = (
         (SOURCE, Recipe(3e-4)),
         (SOURCE_NO_Z, Recipe(3e-4)),
@@ -70,9 +72,16 @@ class Config(ScaledConfig):
         "ci": {
             "seeds": 2,
             "sizes": Sizes(width=16, embed_steps=50, epochs=3, half_life=2),
-            "paw": Search(names=("paw",), samples=40, epochs=2),
+            "small": (
+                Search(names=("paw",), samples=40, epochs=2),
+                Search(names=("paw, wrong graph",), players=("GRDA",), samples=40, epochs=2),
+            ),
         },
-        "study": {"seeds": 10, "arms": ALL},
+        "study": {
+            "seeds": 10,
+            "arms": ALL,
+            "small": (Search(names=("paw",)), Search(names=("paw, wrong graph",), players=("GRDA",))),
+        },
         "paper": {
             "seeds": 10,
             "arms": ALL,
@@ -121,19 +130,7 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     for arm in config.arms:
         accuracy = by_domain(world, guesses(world, arm, config.recipe(arm), config.sizes, seed))
         rows += [Measurement("accuracy", arm, place, seed, float(accuracy[at].mean())) for place, at in groups.items()]
-    return rows + search(config.paw, seed, device)
-
-
-def level(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """How near the discriminator's loss comes to its ceiling, per cent of ln 2, at the end of each GRDA arm."""
-    world, rows = build(config, seed, device), []
-    for arm in GRDA.values():
-        game = train(world, arm, config.recipe(arm), config.sizes, seed)
-        with torch.no_grad():
-            loss = game.losses(world.x, world.y)[1]
-        assert loss is not None
-        rows.append(Measurement("L_d", arm, "all domains", seed, 100 * float(loss) / math.log(2)))
-    return rows
+    return rows + [row for world in config.small for row in search(world, seed, device)]
 
 
 # ---------------------------------------------------------------- real domains
@@ -151,7 +148,7 @@ def choose_temperatures(config: Config, seed: int, device: torch.device) -> list
     return [
         Measurement("target error", name, describe(recipe), seed, float(np.mean(found)))
         for name, arm in TOGETHER.items()
-        for recipe in candidates(STATE_WEIGHTS)[arm]
+        for recipe in candidates(STATE_WEIGHTS, STATE_RATES)[arm]
         for found in [[target_error(each, arm, recipe, config.sizes, seed, device) for each in tasks]]
     ]
 
@@ -159,12 +156,11 @@ def choose_temperatures(config: Config, seed: int, device: torch.device) -> list
 # ---------------------------------------------------------------- how the recipes were chosen
 
 
-def candidates(weights: Mapping[str, Sequence[float]]) -> dict[str, list[Recipe]]:
+def candidates(weights: Mapping[str, Sequence[float]], rates: Sequence[float]) -> dict[str, list[Recipe]]:
     """Eight recipes for every arm: two learning rates by four weights, or eight rates where nothing is weighed."""
     alone = [Recipe(lr) for lr in (3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2)]
     return {
-        arm: [Recipe(lr, lam) for lr in (1e-3, 3e-3) for lam in weights[arm]] if arm in weights else alone
-        for arm in NEURAL
+        arm: [Recipe(lr, lam) for lr in rates for lam in weights[arm]] if arm in weights else alone for arm in NEURAL
     }
 
 
@@ -175,14 +171,14 @@ def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]
     return [
         Measurement("target accuracy", arm, describe(recipe), seed, float(by_domain(world, guess)[at].mean()))
         for arm in config.arms
-        for recipe in candidates(WEIGHTS).get(arm, [])
+        for recipe in candidates(WEIGHTS, RATES).get(arm, [])
         for guess in [guesses(world, arm, recipe, config.sizes, seed)]
     ]
 
 
 def chosen(config: Config) -> dict[str, str]:
     """Arm -> the candidate that the configuration uses, in words."""
-    return {arm: describe(config.recipe(arm)) for arm in candidates(WEIGHTS)}
+    return {arm: describe(config.recipe(arm)) for arm in candidates(WEIGHTS, RATES)}
 
 
 def describe(recipe: Recipe) -> str:
@@ -191,25 +187,29 @@ def describe(recipe: Recipe) -> str:
 
 
 STUDY = Config.at("study")
-ALONE = replace(STUDY, paw=Search(names=()))
+ALONE = replace(STUDY, small=())
 OPEN = replace(STUDY, recipes=())
 DG60 = replace(OPEN, data="DG-60", seeds=3, arms=ALL[:-2], sizes=Sizes(epochs=60, batch=10))
 STATES = replace(OPEN, data="temperatures", seeds=6, arms=(), sizes=Sizes(k=8, epochs=300, batch=12, half_life=150))
-STATE_RECIPES = (
-    (SOURCE, Recipe(5e-3)),
-    (SOURCE_NO_Z, Recipe(1e-2)),
-    (DANN, Recipe(1e-3, 3.0)),
-    (GRDA[SYNCHRONISED], Recipe(1e-3, 5.0)),
-)
 FURTHER = {
     "choice": Plan(choose, replace(OPEN, seeds=3), first_seed=100),
     "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
     "choice settings": Plan(choose_settings, Search(seeds=2), first_seed=100),
-    "rehearsal": Plan(experiment, STUDY, first_seed=200),
-    "level": Plan(level, ALONE),
+    "rehearsal": Plan(experiment, STUDY, first_seed=300),
     "free angles": Plan(experiment, replace(ALONE, data="DG-15, free angles")),
     PUBLISHED: Plan(experiment, replace(ALONE, data=PUBLISHED)),
-    "DG-60": Plan(experiment, replace(DG60, recipes=STUDY.recipes, paw=Search(names=()), seeds=3)),
-    "temperatures": Plan(temperatures, replace(STATES, recipes=STATE_RECIPES)),
+    "DG-60": Plan(experiment, replace(DG60, recipes=STUDY.recipes, small=(), seeds=3)),
+    "temperatures": Plan(
+        temperatures,
+        replace(
+            STATES,
+            recipes=(
+                (SOURCE, Recipe(5e-3)),
+                (SOURCE_NO_Z, Recipe(1e-2)),
+                (DANN, Recipe(3e-3, 0.001)),
+                (GRDA[SYNCHRONISED], Recipe(1e-2, 0.001)),
+            ),
+        ),
+    ),
     "settings": Plan(search, Search(seeds=3)),
 }

@@ -125,6 +125,7 @@ class Search(ScaledConfig):
     width: int = 32
     rounds: int = 3
     names: tuple[str, ...] = tuple(NAMES)
+    players: tuple[str, ...] = PLAYERS
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"seeds": 2, "samples": 40, "epochs": 2}}
 
@@ -271,7 +272,7 @@ def search(config: Search, seed: int, device: torch.device) -> list[Measurement]
     for name in config.names:
         setting = NAMES[name]
         data = draw(setting, config.samples, seed)
-        for player in PLAYERS:
+        for player in config.players:
             rows += rows_of(player, name, seed, play(setting, data, player, CHOSEN[name][player], config, seed))
         rows += rows_of("self-training", name, seed, walk(setting, data, config.rounds))
     return rows

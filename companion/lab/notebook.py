@@ -232,4 +232,7 @@ def _value(value: Any) -> str:
     """A setting as a reader would write it."""
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')} {_value(inner)}" for key, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    if isinstance(value, tuple | list):
+        nested = any(isinstance(part, dict | tuple | list) for part in value)
+        return ("; " if nested else ", ").join(map(_value, value))
+    return str(value)

@@ -43,9 +43,12 @@ def test_every_claim_finds_its_arms(rows) -> None:
 
 
 def test_the_study_is_the_laptop_with_more_arms_and_seeds() -> None:
-    laptop, study = (replace(Config.at(scale), scale="", seeds=0, arms=()) for scale in ("laptop", "study"))
+    laptop, study = (replace(Config.at(scale), scale="", seeds=0, arms=(), small=()) for scale in ("laptop", "study"))
     assert laptop == study
     assert set(Config.at("laptop").arms) < set(Config.at("study").arms)
+    for live, whole in zip(Config.at("laptop").small, Config.at("study").small, strict=True):
+        assert replace(live, players=()) == replace(whole, players=())
+        assert set(live.players) <= set(whole.players)
 
 
 def test_groups_of_domains_are_ordered_by_angle() -> None:
@@ -57,8 +60,8 @@ def test_groups_of_domains_are_ordered_by_angle() -> None:
 
 
 def test_every_arm_has_as_many_candidates() -> None:
-    for weights in (room.WEIGHTS, room.STATE_WEIGHTS):
-        recipes = room.candidates(weights)
+    for weights, rates in ((room.WEIGHTS, room.RATES), (room.STATE_WEIGHTS, room.STATE_RATES)):
+        recipes = room.candidates(weights, rates)
         assert {len(set(found)) for found in recipes.values()} == {8}
         assert set(recipes) == set(NEURAL) == set(ALL) - {PERMUTED, WALK}
 
@@ -75,7 +78,7 @@ def test_the_paper_configuration_runs_on_few_epochs(amp: bool, device: str) -> N
         pytest.skip("no CUDA device")
     paper = Config.at("paper")
     assert (paper.sizes.width, paper.sizes.epochs, paper.sizes.batch) == (512, 500, 10)
-    config = replace(paper, sizes=replace(paper.sizes, width=16, embed_steps=20, epochs=2, amp=amp), paw=CI.paw)
+    config = replace(paper, sizes=replace(paper.sizes, width=16, embed_steps=20, epochs=2, amp=amp), small=CI.small)
     found = experiment(config, 0, torch.device(device))
     assert {row.method for row in found if row.setting == TARGETS} == set(ALL)
     assert all(0 <= row.value <= 100 for row in found)
