@@ -278,7 +278,7 @@ def search(config: Search, seed: int, device: torch.device) -> list[Measurement]
     return rows
 
 
-# the places in GRID of the recipes with the best accuracy "kept" (then "mean") on seeds 100 and 101, in PLAYERS' order
+# the places in GRID of recipes with the best accuracy "kept" in the recorded choice (several tie), in PLAYERS' order
 PLACES: Mapping[str, tuple[int, int, int]] = {
     "paw": (1, 1, 3),
     "paw, milder": (1, 0, 1),

@@ -13,6 +13,7 @@ from companion.grda import foresight, settings
 from companion.grda.equilibrium import ceiling, climb, departures, graph, table_loss
 from companion.grda.method import pair_weights
 from companion.grda.settings import NAMES, PAW, PLAYERS, SETTINGS, Matrices, Recipe, Search, Setting, Turn
+from companion.lab import load_record, values
 
 CI = Search.at("ci")
 ALL = [pytest.param(setting, id=setting.name) for setting in SETTINGS]
@@ -127,3 +128,14 @@ def test_the_search_measures_every_arm_of_every_setting() -> None:
     assert all(recipe in settings.GRID for chosen in settings.CHOSEN.values() for recipe in chosen.values())
     choices = settings.choose(replace(CI, names=("paw",)), 0, torch.device("cpu"))
     assert len({row.setting for row in choices}) == len(settings.GRID)
+
+
+@pytest.mark.parametrize("setting", ALL)
+def test_the_recipes_are_the_best_of_the_recorded_choice(setting: Setting) -> None:
+    rows = load_record("grda").runs["choice settings"].measurements
+    for player in PLAYERS:
+        found = {
+            recipe: values(rows, "accuracy", f"{player}, kept", f"{setting.name}: {recipe}").mean()
+            for recipe in settings.GRID
+        }
+        assert found[settings.CHOSEN[setting.name][player]] == max(found.values()), player
