@@ -16,7 +16,7 @@ from companion import data
 from companion.diva import backbones, figures
 from companion.diva.experiment import Config, experiment
 from companion.diva.tasks import draw, lie, with_core, with_lies
-from companion.lab import judge, load_lesson, load_record
+from companion.lab import judge, load_lesson, load_record, values
 from companion.lab.evidence import differences
 from companion.lab.figures import png
 
@@ -232,20 +232,18 @@ class TestFigures:
     def test_gains_holds_what_was_measured(self, rows) -> None:
         figure = figures.gains(rows, "40% noise", ("diva", "loo error"))
         dots = figure.axes[0].lines[0].get_xdata()  # the last arm stands in the lowest row
-        assert list(dots) == list(figures.seeds_of(rows, "AUC", "loo error", "40% noise"))
+        assert list(dots) == list(values(rows, "AUC", "loo error", "40% noise"))
 
     def test_steps_begin_at_no_change(self, rows) -> None:
         figure = figures.steps(rows, ("clean", "40% noise"))
         for ax in figure.axes:
             assert all(line.get_ydata()[0] == 0 for line in ax.lines[:2])
-        seen = figures.seeds_of(rows, "accuracy", "step 2", "clean") - figures.seeds_of(
-            rows, "accuracy", "step 0", "clean"
-        )
+        seen = values(rows, "accuracy", "step 2", "clean") - values(rows, "accuracy", "step 0", "clean")
         assert figure.axes[1].lines[0].get_ydata()[-1] == pytest.approx(seen.mean())
 
     def test_extension_holds_what_was_measured(self, rows) -> None:
         figure = figures.extension(rows, CI.added, ("diva", "random"))
-        wanted = figures.seeds_of(rows, "accuracy", "extend: diva", f"noisy pool, {CI.added[-1]} added").mean()
+        wanted = values(rows, "accuracy", "extend: diva", f"noisy pool, {CI.added[-1]} added").mean()
         assert figure.axes[0].lines[0].get_ydata()[-1] == pytest.approx(wanted)
 
     def test_all_are_small_enough(self, rows) -> None:

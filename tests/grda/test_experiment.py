@@ -15,7 +15,6 @@ from companion.errors import CompanionError
 from companion.grda import equilibrium, figures, worlds
 from companion.grda.arms import NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, guesses
 from companion.grda.experiment import ALL, PUBLISHED, SOURCES, TARGETS, THIRDS, Config, experiment
-from companion.grda.settings import Search
 from companion.lab import judge, load_lesson, load_record
 from companion.lab.evidence import differences, values
 from companion.lab.figures import png
@@ -88,7 +87,7 @@ def test_the_paper_configuration_runs_on_few_epochs(amp: bool, device: str) -> N
 def test_the_published_file_takes_the_place_of_a_draw() -> None:
     if real_dir() is None or not (real_dir() / "grda_dg15").is_dir():
         pytest.skip("COMPANION_REAL holds no grda_dg15")
-    config = replace(CI, data=PUBLISHED, arms=(SOURCE, WALK), paw=Search(names=()))
+    config = replace(CI, data=PUBLISHED, arms=(SOURCE, WALK), small=())
     first, other = (experiment(config, seed, CPU) for seed in (0, 1))
     walks = [row.value for row in (*first, *other) if row.method == WALK and row.setting == TARGETS]
     assert walks == [100.0, 100.0]
