@@ -131,7 +131,11 @@ def outcome(page: Page, saved: Path) -> tuple[int, list[str]]:
     while True:
         page.keyboard.press("Control+s")
         page.wait_for_timeout(500)
-        cells = [cell for cell in json.loads(saved.read_text())["cells"] if cell["cell_type"] == "code"]
+        try:
+            notebook = json.loads(saved.read_text("utf-8"))
+        except json.JSONDecodeError:  # read while it was being written
+            continue
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         waiting = sum(cell["execution_count"] is None for cell in cells)
         errors = [f"{one['ename']}: {one['evalue']}" for cell in cells for one in cell["outputs"] if "ename" in one]
         if errors or not waiting or time.monotonic() > deadline:
