@@ -14,7 +14,7 @@ from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
 from companion.grda.worlds import DG, World
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, MARKERS, new_figure, seed_lines
+from companion.lab.figures import DASHES, INK, MARKERS, new_figure, seed_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def errors(rows: Sequence[Measurement], splits: Sequence[str], arms: Sequence[st
         ends = []
         for i, arm in enumerate(arms):
             found = np.array([values(rows, "squared error", arm, f"{split}, {place}") for place in where])
-            ax.plot(found.mean(1), MARKERS[i] + ("-", "--", "-.", ":")[i % 4], color=f"C{i}", lw=2)
+            ax.plot(found.mean(1), MARKERS[i] + DASHES[i % len(DASHES)], color=f"C{i}", lw=2)
             ends.append((float(found.mean(1)[-1]), arm))
         _label_log(ax, len(where) - 1, ends)
         ax.set_xticks(range(len(where)), where)
