@@ -14,7 +14,7 @@ from companion.cold_brew.checks import TABLE_11
 from companion.cold_brew.experiment import BUCKETS
 from companion.cold_brew.method import ColdStart, attend
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import new_figure, seed_lines
+from companion.lab.figures import new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,16 +37,8 @@ REAL_ARMS = ("gcn", "sage", "teacher", "mlp", "distilled", "student")
 def isolated_accuracy(measurements: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     """Accuracy on isolated nodes: a row an arm, a dot a seed, a bar for the mean."""
     figure, ax = new_figure(height=0.42 * len(arms) + 1.0)
-    for row, arm in enumerate(reversed(arms)):
-        seeds = values(measurements, "accuracy", arm, "isolation")
-        ax.plot(seeds, [row] * len(seeds), "o", color="C0", alpha=0.5)
-        ax.vlines(float(np.mean(seeds)), row - 0.3, row + 0.3, color="C1", lw=3)
-        ax.annotate(
-            f"{np.mean(seeds):.0f}", (np.mean(seeds), row), xytext=(0, 12), textcoords="offset points", ha="center"
-        )
-    ax.set(xlabel="accuracy on isolated nodes, %", xlim=(0, None), ylim=(-0.6, len(arms) - 0.2))
-    ax.set_yticks(range(len(arms)), [NAMES[arm] for arm in reversed(arms)])
-    ax.grid(axis="y", visible=False)
+    seed_rows(ax, {NAMES[arm]: values(measurements, "accuracy", arm, "isolation") for arm in arms})
+    ax.set(xlabel="accuracy on isolated nodes, %", xlim=(0, None))
     return figure
 
 

@@ -15,10 +15,9 @@ from companion.diva.method import derivative, fit, reject, tune, weights
 from companion.diva.speed import exponent
 from companion.diva.tasks import Task
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, label_right, new_figure, seed_lines
+from companion.lab.figures import INK, label_right, new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NAMES = {
@@ -39,25 +38,14 @@ def gains(rows: Sequence[Measurement], setting: str, arms: Sequence[str]) -> Fig
     """Left, AUC of each score as a detector of wrong labels; right, points of accuracy gained by throwing out by it."""
     figure, axes = new_figure(columns=2, width=8.4, height=0.36 * len(arms) + 1.2, sharey=True)
     nothing = values(rows, "accuracy", "reject: none", setting)
-    for row, arm in enumerate(reversed(arms)):
-        found = values(rows, "AUC", arm, setting)
-        gained = values(rows, "accuracy", f"reject: {arm}", setting) - nothing
-        for ax, dots in zip(axes, (found, gained), strict=True):
-            _row_of_dots(ax, row, dots)
-    axes[0].set_yticks(range(len(arms)), [NAMES[arm] for arm in reversed(arms)])
-    axes[0].set(xlabel="finds wrong labels: AUC, %", ylim=(-0.6, len(arms) - 0.2))
+    found = {NAMES[arm]: values(rows, "AUC", arm, setting) for arm in arms}
+    gained = {NAMES[arm]: values(rows, "accuracy", f"reject: {arm}", setting) - nothing for arm in arms}
+    for ax, dots in zip(axes, (found, gained), strict=True):
+        seed_rows(ax, dots, decimals=1)
+    axes[0].set(xlabel="finds wrong labels: AUC, %")
     axes[1].axvline(0, color=INK, lw=1)
     axes[1].set(xlabel="accuracy gained by throwing out, points")
-    for ax in axes:
-        ax.grid(axis="y", visible=False)
     return figure
-
-
-def _row_of_dots(ax: Axes, row: int, dots: np.ndarray) -> None:
-    mean = float(dots.mean())
-    ax.plot(dots, [row] * len(dots), "o", color="C0", alpha=0.4, ms=4)
-    ax.vlines(mean, row - 0.28, row + 0.28, color="C1", lw=3)
-    ax.annotate(f"{mean:.1f}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8)
 
 
 def toy(x: Tensor, y: Tensor, left_out: int, lam: float) -> Figure:

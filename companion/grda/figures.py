@@ -14,7 +14,7 @@ from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
 from companion.grda.worlds import DG, World
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, new_figure, seed_lines
+from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,19 +30,13 @@ CLASS_MARKERS = ("o", "^")
 def result(rows: Sequence[Measurement], arms: Sequence[str], published: Mapping[str, float]) -> Figure:
     """Target accuracy of each arm: a dot a draw, a bar for the mean, a cross for the paper's Table 1."""
     figure, ax = new_figure(width=8.4, height=0.42 * len(arms) + 1.0)
-    for row, arm in enumerate(reversed(arms)):
-        found = values(rows, "accuracy", arm, TARGETS)
-        mean = float(np.mean(found))
-        ax.plot(found, [row] * len(found), "o", color="C0", alpha=0.4, ms=5)
-        ax.vlines(mean, row - 0.3, row + 0.3, color="C1", lw=3)
-        ax.annotate(f"{mean:.0f}", (mean, row + 0.3), ha="center", va="bottom", fontsize=8)
+    seed_rows(ax, {arm: values(rows, "accuracy", arm, TARGETS) for arm in arms})
+    for height, arm in enumerate(reversed(arms)):
         if arm in published:
-            ax.plot(published[arm], row, "x", color=INK, ms=8, mew=2)
+            ax.plot(published[arm], height, "x", color=INK, ms=8, mew=2)
     ax.axvline(50, color=INK, lw=1, ls=":")
     ax.annotate("guessing", (50, len(arms) - 0.4), (3, 0), textcoords="offset points", fontsize=8, va="center")
-    ax.set_yticks(range(len(arms)), list(reversed(arms)))
     ax.set(xlabel="accuracy on target domains, % (cross: the paper's Table 1)", xlim=(0, 103), ylim=(-0.6, len(arms)))
-    ax.grid(axis="y", visible=False)
     return figure
 
 
@@ -69,8 +63,8 @@ def errors(rows: Sequence[Measurement], splits: Sequence[str], arms: Sequence[st
         for i, arm in enumerate(arms):
             found = np.array([values(rows, "squared error", arm, f"{split}, {place}") for place in where])
             ax.plot(found.mean(1), MARKERS[i] + DASHES[i % len(DASHES)], color=f"C{i}", lw=2)
-            ends.append((float(found.mean(1)[-1]), arm))
-        _label_log(ax, len(where) - 1, ends)
+            ends.append((float(found.mean(1)[-1]), arm, INK))
+        label_right(ax, len(where) - 1, ends)
         ax.set_xticks(range(len(where)), where)
         ax.set(title=f"learned in the {_words(split)}")
     axes[0].set_ylabel("squared error of six months")
@@ -79,15 +73,6 @@ def errors(rows: Sequence[Measurement], splits: Sequence[str], arms: Sequence[st
 
 def _words(split: str) -> str:
     return {"E->W": "east, asked in the west", "N->S": "north, asked in the south"}.get(split, split)
-
-
-def _label_log(ax: Axes, x: float, ends: Sequence[tuple[float, str]], ratio: float = 1.22) -> None:
-    """Names at the right end of lines on a logarithmic axis, pushed apart."""
-    floor = 0.0
-    for y, name in sorted(ends):
-        floor = max(y, floor * ratio)
-        beside = (x, floor)
-        ax.annotate(name, beside, (8, 0), textcoords="offset points", va="center", fontsize=8, annotation_clip=False)
 
 
 # ---------------------------------------------------------------- worlds

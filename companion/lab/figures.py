@@ -88,6 +88,19 @@ def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Seq
     ax.grid(axis="x", visible=False)
 
 
+def seed_rows(ax: Axes, rows: Mapping[str, Sequence[float] | np.ndarray], decimals: int = 0) -> None:
+    """A row a name, from the top: a dot a seed, and a bar and a number for the mean; `rows[name]` holds the seeds."""
+    for height, seeds in enumerate(reversed(list(rows.values()))):
+        mean = float(np.mean(seeds))
+        ax.plot(seeds, [height] * len(seeds), "o", color="C0", alpha=0.4)
+        ax.vlines(mean, height - 0.28, height + 0.28, color="C1", lw=3)
+        above = (mean, height + 0.28)
+        ax.annotate(f"{mean:.{decimals}f}", above, (0, 1), textcoords="offset points", ha="center", fontsize=8)
+    ax.set_yticks(range(len(rows)), list(rows)[::-1])
+    ax.set_ylim(-0.6, len(rows) - 0.2)
+    ax.grid(axis="y", visible=False)
+
+
 def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any], known: Sequence[str] = ()) -> None:
     """Mean lines with a dot a seed, each line labelled at its right end: `values[name]` is (seeds, len(x)).
 
@@ -106,10 +119,14 @@ def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any], known: S
 
 
 def label_right(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap: float = 0.07) -> None:
-    """Names at the right end of lines, pushed apart so that none covers another: (height, name, colour)."""
-    low, high = ax.get_ylim()
+    """Names at the right end of lines, pushed apart so that none covers another: (height, name, colour).
+
+    Set the axis' scale and limits first: `gap` is a share of the axis, linear or logarithmic.
+    """
+    scale = ax.yaxis.get_transform()
+    low, high = scale.transform(np.array(ax.get_ylim()))
     floor = -np.inf
     for y, name, colour in sorted(ends):
-        floor = max(y, floor + gap * (high - low))
-        beside = (x, floor)
+        floor = max(float(scale.transform(np.array(y))), floor + gap * (high - low))
+        beside = (x, float(scale.inverted().transform(np.array(floor))))
         ax.annotate(name, beside, (10, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)

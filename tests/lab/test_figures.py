@@ -67,10 +67,29 @@ def test_labels_at_the_right_do_not_cover_each_other():
     plt.close(figure)
 
 
+def test_labels_at_the_right_are_pushed_apart_by_ratios_on_a_logarithmic_axis():
+    figure, ax = figures.new_figure()
+    ax.set(yscale="log", ylim=(0.01, 100))
+    figures.label_right(ax, 1.0, [(1.0, "a", "k"), (1.1, "b", "k"), (50.0, "far", "k")])
+    heights = sorted(text.xy[1] for text in ax.texts)
+    assert heights[1] / heights[0] == pytest.approx(10 ** (4 * 0.07))
+    assert heights[2] == pytest.approx(50)
+    plt.close(figure)
+
+
 def test_every_seed_is_a_dot():
     figure, ax = figures.new_figure()
     figures.seed_dots(ax, ["g"], {"m": [[1.0, 2.0, 3.0]]})
     assert [len(line.get_xdata()) for line in ax.lines] == [3]
+    plt.close(figure)
+
+
+def test_rows_of_seeds_stand_in_their_order_from_the_top_with_their_means():
+    figure, ax = figures.new_figure()
+    figures.seed_rows(ax, {"first": [1.0, 2.0, 6.0], "second": [4.0]}, decimals=1)
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0], [1, 1, 1]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["second", "first"]
+    assert [text.get_text() for text in ax.texts] == ["4.0", "3.0"]
     plt.close(figure)
 
 
