@@ -206,11 +206,11 @@ def test_fit_keeps_the_weights_of_the_best_look():
     seen = []
 
     def score():
-        seen.append(float(net.weight))
+        seen.append(float(net.weight.detach()))
         return next(scores)
 
     fit(net, lambda: net(torch.ones(1, 1)).sum(), score, 30, lr=0.1, weight_decay=0.0)
-    assert float(net.weight) == seen[1]
+    assert float(net.weight.detach()) == seen[1]
 
 
 @pytest.mark.parametrize(
