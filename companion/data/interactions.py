@@ -1,4 +1,4 @@
-"""Interactions: who rated which film when. MovieLens in three sizes. Loaders never download, and ratings are not kept."""
+"""Interactions: who rated which film when. MovieLens in three sizes. Loaders never download."""
 
 import csv
 import re

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from scipy.integrate import quad
 from torch import Tensor
@@ -69,16 +71,18 @@ def compensator_is_the_integral(until: float = 1.7) -> float:
     """The closed-form compensator against quadrature of the intensity between events, relative."""
     times = histories()[:6]
     closed = intensity.compensator(times, SCALES, until)
-    worst = 0.0
-    for row, wanted in zip(times, closed, strict=True):
-        edges = [0.0, *sorted(set(row[(row < until) & (row > 0)].tolist())), until]
-        for j in range(len(wanted)):
-            total = sum(
-                quad(lambda t: float(intensity.states(row[None], SCALES, t)[0, j]), a, b, limit=200, points=_near(a, b))[0]  # noqa: B023
-                for a, b in zip(edges[:-1], edges[1:], strict=True)
-            )
-            worst = max(worst, abs(total - float(wanted[j])) / (1e-3 + float(wanted[j])))
-    return worst
+    found = torch.tensor([[integral(row, j, until) for j in range(closed.shape[1])] for row in times])
+    return float(((found - closed) / (1e-3 + closed)).abs().max())
+
+
+def integral(row: Tensor, channel: int, until: float) -> float:
+    """The integral of one channel of phi from 0 to `until`, by quadrature between the events of a row (L,)."""
+    edges = [0.0, *sorted(set(row[(row < until) & (row > 0)].tolist())), until]
+
+    def rate(t: float) -> float:
+        return float(intensity.states(row[None], SCALES, t)[0, channel])
+
+    return float(sum(quad(rate, a, b, limit=200, points=_near(a, b))[0] for a, b in pairwise(edges)))
 
 
 def _near(low: float, high: float) -> list[float]:
@@ -100,7 +104,7 @@ def em_never_falls(ridge: float = 0.0) -> float:
     for _ in range(200):
         seen.append(intensity.log_likelihood(phi, counts, exposure, weights, ridge))
         weights = intensity.em_step(phi, counts, exposure, weights, ridge)
-    return max(0.0, max(a - b for a, b in zip(seen[:-1], seen[1:], strict=True)))
+    return max(0.0, max(a - b for a, b in pairwise(seen)))
 
 
 def em_counts_exactly() -> float:
@@ -124,7 +128,8 @@ def simulated_users_are_recovered(users: int = 3000) -> float:
 
 def learnt(table: Tensor, k: int, exposure: Exposure, levels: tuple[float, ...] = SMALL) -> Tensor:
     """Prices of a small table, with many steps."""
-    return matching.learn_prices(lambda: [table], *table.shape, k, exposure, levels, 300, steps=50)
+    n, m = table.shape
+    return matching.learn_prices(lambda: [table], n, m, k, exposure, levels, 300, steps=50)
 
 
 def dual_lies_above(draws: int = 30) -> float:
@@ -182,8 +187,9 @@ def greedy_loses_on_the_antidiagonal() -> float:
 def scorer(rows: int, n: int = 50, m: int = 40, d: int = 6) -> blocks.Scorer:
     """A random scorer whose blocks have so many rows."""
     generator = torch.Generator().manual_seed(6)
-    parts = [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n, d), (m, d), (m,), (n,))]
-    return blocks.Scorer(*parts, memory=rows * blocks.COPIES * m * 8)
+    shapes: tuple[tuple[int, ...], ...] = ((n, d), (m, d), (m,), (n,))
+    h, w, b, a = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    return blocks.Scorer(h, w, b, a, memory=rows * blocks.COPIES * m * 8)
 
 
 def blocks_are_the_whole(rows: int = 7) -> float:

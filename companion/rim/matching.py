@@ -87,7 +87,14 @@ def check_exposure(exposure: Exposure, n: int, m: int, k: int) -> None:
 
 
 def learn_prices(
-    blocks: Blocks, n: int, m: int, k: int, exposure: Exposure, levels: Sequence[float], iterations: int, steps: int = 14
+    blocks: Blocks,
+    n: int,
+    m: int,
+    k: int,
+    exposure: Exposure,
+    levels: Sequence[float],
+    iterations: int,
+    steps: int = 14,
 ) -> Tensor:
     """Prices v (m,) of the films that minimise d, by L-BFGS-B at ever smaller eps = levels.
 
@@ -118,7 +125,8 @@ def prices(scores: Tensor, k: int, exposure: Exposure, levels: Sequence[float], 
     """
     unit = scores.flatten().kthvalue(max(1, int(0.999 * scores.numel()))).values.clamp(min=1e-30)
     scaled = (scores / unit).cpu()
-    learnt = learn_prices(lambda: [scaled], *scores.shape, k, exposure, levels, iterations)
+    n, m = scaled.shape
+    learnt = learn_prices(lambda: [scaled], n, m, k, exposure, levels, iterations)
     return learnt.to(scores.device) * unit
 
 

@@ -14,6 +14,7 @@ group_a      (U,) bool
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -75,8 +76,8 @@ class Split:
 
     def to(self, device: torch.device) -> Split:
         """The same split on a device."""
-        parts = (part.to(device) for part in (self.items, self.times, self.group_a))
-        return Split(*parts, self.horizon, self.films)
+        items, times, group_a = (part.to(device) for part in (self.items, self.times, self.group_a))
+        return Split(items, times, group_a, self.horizon, self.films)
 
 
 def make_split(data: Interactions, half: Half, seed: int) -> Split:
@@ -90,7 +91,7 @@ def make_split(data: Interactions, half: Half, seed: int) -> Split:
     order = rng.permutation(len(data.user))
     order = order[np.lexsort((data.time[order], data.user[order]))]
     bounds = np.searchsorted(data.user[order], np.arange(data.user.max() + 2))
-    cuts = [(a, (a + b) // 2, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    cuts = [(a, (a + b) // 2, b) for a, b in pairwise(bounds)]
     kept = [order[m:b] if half == "second" else order[a:m] for a, m, b in cuts]
     horizon = float(np.median([data.time[e[-1]] - data.time[e[0]] for e in kept]))
     items = [torch.from_numpy(data.item[e]) for e in kept]
