@@ -220,8 +220,8 @@ EXERCISES = (
         title="What an event has spent",
         stars=2,
         minutes=10,
-        statement="An event excites with the density $\\beta e^{-\\beta s}$ at age s, where the scale is $1/\\beta$. Write "
-        "`spent(ages, scale)`: its integral from age 0 to each of the ages, (n,). What is it for a very old event?",
+        statement="An event excites with the density $\\beta e^{-\\beta s}$ at age s, where the scale is "
+        "$1/\\beta$. Write `spent(ages, scale)`: its integral from age 0 to each of the ages, (n,). Its limit?",
         check=check_spent,
         hints=("Integrate by hand; the result lies between 0 and 1.",),
         solution=solve_spent,
@@ -232,8 +232,8 @@ EXERCISES = (
         title="A step that cannot overshoot",
         stars=2,
         minutes=15,
-        statement="Write `step(phi, counts, exposure, weights)`: one EM step for counts (N,) that are Poisson with means "
-        "`phi @ weights`; phi is (N, K), and exposure (K,) is what multiplies the weights in the likelihood.",
+        statement="Write `step(phi, counts, exposure, weights)`: one EM step for counts (N,) that are Poisson with "
+        "means `phi @ weights`; phi is (N, K), and exposure (K,) is what multiplies the weights in the likelihood.",
         check=check_em,
         hints=("Channel j explains the share w_j phi_ij / phi_i'w of event i.", "Divide the shares by the exposure."),
         solution=solve_em,
@@ -244,9 +244,9 @@ EXERCISES = (
         title="Not now, but over the horizon",
         stars=3,
         minutes=30,
-        statement="A Hawkes process has the constant rate mu, one kernel of size a < 1 and rate beta, and now an intensity "
-        "of mu + excess. Write `expected(excess, mu, a, beta, horizon)`: the mean number of events in the horizon, "
-        "those that new events will cause included.",
+        statement="A Hawkes process has the constant rate mu, one kernel of size a < 1 and rate beta, and now an "
+        "intensity of mu + excess. Write `expected(excess, mu, a, beta, horizon)`: the mean number of events in the "
+        "horizon, those that new events will cause included.",
         check=check_expected,
         hints=(
             "In the mean, the excess x obeys x' = -beta x + a beta (mu + x).",
@@ -260,8 +260,8 @@ EXERCISES = (
         title="Both bounds at once",
         stars=3,
         minutes=25,
-        statement="Write `dual(table, u, low, high, k, least, most, epsilon)`: the value of the dual where every film has a "
-        "least and a most exposure. u (n,) is not negative, low (m,) not positive, high (m,) not negative. Check "
+        statement="Write `dual(table, u, low, high, k, least, most, epsilon)`: the value of the dual where every film "
+        "has a least and a most exposure. u (n,) is not negative, low (m,) not positive, high (m,) not negative. Check "
         "yourself: no value may lie below the best matching.",
         check=check_dual,
         hints=("Each budget is paid at its price.", "`functional.softplus` is the smooth positive part."),

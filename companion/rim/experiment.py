@@ -72,7 +72,10 @@ class Config(ScaledConfig):
     networks: tuple[str, ...] = (GRU,)
     training: Training = Training()
     clock: Clock = Clock()
-    choices: Choices = Choices()
+    choices: Choices = Choices(
+        gru=Recipe(0.024, 4), transformer=Recipe(6e-3, 4), als=ALSRecipe(32, 3.0),
+        gru_power=1.5, transformer_power=1.0, als_power=4.0,
+    )  # fmt: skip
     promised: int = 300
     places: int = 3
     exposures: tuple[int, ...] = (3,)
@@ -253,8 +256,8 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 FURTHER = {
-    "choice": Plan(choose, replace(LAPTOP, half="first", seeds=3), first_seed=100),
-    "rehearsal": Plan(experiment, replace(STUDY, half="first", exposures=(3,)), first_seed=200),
+    "choice": Plan(choose, replace(LAPTOP, half="first", choices=Choices(), clock=Clock(), seeds=3), first_seed=100),
+    "rehearsal": Plan(experiment, replace(LAPTOP, half="first", seeds=12), first_seed=200),
     "clean": Plan(experiment, replace(LAPTOP, clean=True, seeds=10)),
     "latest-small": Plan(experiment, replace(LAPTOP, data="ml_latest_small", seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),

@@ -114,7 +114,7 @@ def learn_prices(
 
         options = {"maxiter": iterations, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-8}
         parts = minimize(objective, parts, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    least, most = torch.from_numpy(parts).split(m)
+    least, most = torch.tensor(parts).split(m)
     return least + most
 
 

@@ -119,4 +119,4 @@ def shuffled_gaps(times: Tensor, generator: torch.Generator) -> Tensor:
     key = torch.where(torch.arange(gaps.shape[1], device=times.device) < count, key, 2.0)
     moved = gaps.gather(1, key.argsort(1))
     mixed = torch.cat([torch.zeros_like(times[:, :1]), moved.cumsum(1)[:, :-1]], 1)
-    return torch.where(inside, mixed, torch.inf)
+    return torch.where(inside, mixed.clamp(max=STATE * (1 - 1e-9)), torch.inf)
