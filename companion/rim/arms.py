@@ -39,7 +39,7 @@ class Clock(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """For each relevance its recipe, and the power to which p(y | x) is raised; the defaults are a start, not chosen."""
+    """Of each relevance the recipe, and the power to which p(y | x) is raised; the defaults are a start, not chosen."""
 
     gru: Recipe = Recipe(1.2e-2, 4)
     transformer: Recipe = Recipe(3e-3, 4)
