@@ -46,34 +46,7 @@ def wrong_readings_whole(table: Tensor, k: int, c: int) -> Tensor:
     return torch.stack([table >= flat[k * len(table) - 1], table >= flat[c * table.shape[1] - 1]])
 
 
-# ---------------------------------------------------------------- E2: the compensator
-
-
-def check_spent(answer: Callable[[Tensor, float], Tensor]) -> None:
-    """Against a fine sum of the kernel."""
-    ages = torch.tensor([0.0, 0.1, 0.7, 3.0], dtype=torch.float64)
-    for scale in (0.2, 2.0):
-        grid = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
-        wanted = torch.stack([(torch.exp(-age * grid / scale) / scale * age).mean() for age in ages])
-        require_close(answer(ages, scale), wanted, 1e-5, f"the integral at scale = {scale:g}")
-
-
-def solve_spent(ages: Tensor, scale: float) -> Tensor:
-    """The distribution function of an exponential wait."""
-    return 1 - torch.exp(-ages / scale)
-
-
-def wrong_spent_unnormalised(ages: Tensor, scale: float) -> Tensor:
-    """Forgets that the kernel is divided by its scale."""
-    return scale * (1 - torch.exp(-ages / scale))
-
-
-def wrong_spent_left(ages: Tensor, scale: float) -> Tensor:
-    """What is still to come, not what was spent."""
-    return torch.exp(-ages / scale)
-
-
-# ---------------------------------------------------------------- E3: the EM step
+# ---------------------------------------------------------------- E2: the EM step
 
 
 def check_em(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
@@ -101,7 +74,7 @@ def wrong_em_forgets(phi: Tensor, counts: Tensor, exposure: Tensor, weights: Ten
     return (phi.T @ (counts / (phi @ weights))) / exposure
 
 
-# ---------------------------------------------------------------- E4: a count over the horizon
+# ---------------------------------------------------------------- E3: a count over the horizon
 
 
 def expected_count(excess: float, mu: float, a: float, beta: float, horizon: float) -> float:
@@ -131,7 +104,7 @@ def wrong_expected_childless(excess: float, mu: float, a: float, beta: float, ho
     return mu * horizon + excess * faded / beta
 
 
-# ---------------------------------------------------------------- E5: the dual, with both bounds
+# ---------------------------------------------------------------- E4: the dual, with both bounds
 
 
 def check_dual(answer: Callable[..., float]) -> None:
@@ -173,7 +146,7 @@ def wrong_dual_sign(
     return solve_dual(table, u, -low, high, k, least, most, epsilon)
 
 
-# ---------------------------------------------------------------- E6: exposure that is worth something
+# ---------------------------------------------------------------- E5: exposure that is worth something
 
 
 def check_engaged(answer: Callable[[Tensor, Tensor, float], float]) -> None:
@@ -217,18 +190,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E2",
-        title="What an event has spent",
-        stars=2,
-        minutes=10,
-        statement="An event excites with the density $\\beta e^{-\\beta s}$ at age s, where the scale is "
-        "$1/\\beta$. Write `spent(ages, scale)`: its integral from age 0 to each of the ages, (n,). Its limit?",
-        check=check_spent,
-        hints=("Integrate by hand; the result lies between 0 and 1.",),
-        solution=solve_spent,
-        wrong=(wrong_spent_unnormalised, wrong_spent_left),
-    ),
-    Exercise(
-        id="E3",
         title="A step that cannot overshoot",
         stars=2,
         minutes=15,
@@ -240,7 +201,7 @@ EXERCISES = (
         wrong=(wrong_em_gradient, wrong_em_forgets),
     ),
     Exercise(
-        id="E4",
+        id="E3",
         title="Not now, but over the horizon",
         stars=3,
         minutes=30,
@@ -256,7 +217,7 @@ EXERCISES = (
         wrong=(wrong_expected_now, wrong_expected_childless),
     ),
     Exercise(
-        id="E5",
+        id="E4",
         title="Both bounds at once",
         stars=3,
         minutes=25,
@@ -269,7 +230,7 @@ EXERCISES = (
         wrong=(wrong_dual_hard, wrong_dual_sign),
     ),
     Exercise(
-        id="E6",
+        id="E5",
         title="Research: exposure that is worth something",
         stars=4,
         minutes=60,

@@ -276,7 +276,7 @@ def test_simulated_times_become_poisson_on_their_own_clock() -> None:
     assert kstest(waits[:1500], "expon").pvalue > 0.001
 
 
-def test_the_expected_count_of_exercise_4_is_that_of_simulated_users() -> None:
+def test_the_expected_count_of_exercise_3_is_that_of_simulated_users() -> None:
     mu, a, beta, horizon, b = 1.0, 0.5, 4.0, 1.5, 0.8
     weights = torch.tensor([a, b, mu], dtype=torch.float64)
     times = worlds.simulate(
