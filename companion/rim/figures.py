@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN = (NONE, USER, EMA, EMA_CHOSEN, HAWKES, HP)
 MARK = dict(zip((*SHOWN, SHUFFLED), MARKERS, strict=False))
+SAME = (EMA_CHOSEN, HAWKES)  # often the same choices as HP: drawn hollow, around it
 FAINT = 0.35
 
 
@@ -37,11 +38,12 @@ def stacks(rows: Sequence[Measurement], relevances: Sequence[str], activities: S
         ax.plot(x, y, "-", color=INK, lw=1, alpha=FAINT, zorder=1)
         for i, a in enumerate(activities):
             label = a if r == relevances[0] else None
-            ax.plot(x[i], y[i], MARK[a], color=f"C{i}", ms=8, label=label, mec="white", mew=0.6)
+            hollow = {"mfc": "none", "ms": 13 - i, "mew": 1.8} if a in SAME else {"ms": 8}
+            ax.plot(x[i], y[i], MARK[a], color=f"C{i}", label=label, **hollow)
         ax.annotate(r, (x[0], max(y)), (0, 9), textcoords="offset points", ha="center")
     ax.legend(title="activity", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="ItemRec: hits in 100 recommendations of films", ylabel="UserRec: hits in 100 selected states")
-    ax.margins(x=0.12, y=0.12)
+    ax.margins(x=0.2, y=0.14)
     return figure
 
 
@@ -82,7 +84,7 @@ def timeline(split: Split, user: int, scales: Tensor, weights: Tensor, ema: floa
     ax.plot(grid, average, ":", color="C1", lw=2, label=f"moving average, scale {ema:g}")
     seen = times[0][times[0] < END]
     ax.plot(seen, np.full(len(seen), 0.15), "|", color=INK, ms=12, label="events")
-    ax.set(yscale="log", ylim=(0.1, None), xlabel="horizons since the first event", ylabel="events a horizon")
+    ax.set(yscale="log", ylim=(0.1, 1000), xlabel="horizons since the first event", ylabel="events a horizon")
     ax.set_title("the shaded window is what has to be foretold at time 1")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -182,9 +184,8 @@ def _row(ax: Axes, height: int, task: Task, state: int, column: int) -> None:
     seen = times[times < END].numpy()
     ax.plot(seen, np.full(len(seen), height), "|", color=INK, ms=9)
     if task.targets[state, column]:
-        ax.annotate(
-            "came to this film", (STATE, height), (6, -3), textcoords="offset points", color="C3", weight="bold"
-        )
+        beside = (END, height)
+        ax.annotate("← came to it", beside, (4, -3), textcoords="offset points", weight="bold", annotation_clip=False)
 
 
 def exposure_example(task: Task, log_p: Tensor, rate: Tensor, states: int, films: int) -> Tensor:
