@@ -31,6 +31,7 @@ FAINT = 0.35
 def stacks(rows: Sequence[Measurement], relevances: Sequence[str], activities: Sequence[str] = SHOWN) -> Figure:
     """UserRec against ItemRec, a marker an activity, a vertical stack a relevance; means over seeds."""
     figure, ax = new_figure(width=7.6, height=4.4)
+    tops: dict[str, tuple[float, float]] = {}
     for r in relevances:
         arms = [named(r, a) for a in activities]
         x = [float(values(rows, ITEMREC, arm, TEST).mean()) for arm in arms]
@@ -40,7 +41,11 @@ def stacks(rows: Sequence[Measurement], relevances: Sequence[str], activities: S
             label = a if r == relevances[0] else None
             hollow = {"mfc": "none", "ms": 13 - i, "mew": 1.8} if a in SAME else {"ms": 8}
             ax.plot(x[i], y[i], MARK[a], color=f"C{i}", label=label, **hollow)
-        ax.annotate(r, (x[0], max(y)), (0, 9), textcoords="offset points", ha="center")
+        tops[r] = (x[0], max(y))
+    for r, (x_top, y_top) in tops.items():
+        near = [other - x_top for name, (other, _) in tops.items() if name != r and abs(other - x_top) < 0.4]
+        side = "center" if not near else "right" if near[0] > 0 else "left"
+        ax.annotate(r, (x_top, y_top), (0, 9), textcoords="offset points", ha=side)
     ax.legend(title="activity", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="ItemRec: hits in 100 recommendations of films", ylabel="UserRec: hits in 100 selected states")
     ax.margins(x=0.2, y=0.14)
@@ -130,8 +135,9 @@ def exposure(rows: Sequence[Measurement], policies: Sequence[str], promises: Seq
         x = [float(values(rows, "shortfall", name, place).mean()) for place in promises]
         y = [float(values(rows, "precision kept", name, place).mean()) for place in promises]
         ax.plot(x, y, MARKERS[i], ls=DASHES[i % 4], color=f"C{i}", lw=1.6, ms=7, label=name)
-        for place, at in zip(promises, zip(x, y, strict=True), strict=True):
-            ax.annotate(place.split()[0], at, (5, 4), textcoords="offset points", fontsize=8)
+        for j, (place, at) in enumerate(zip(promises, zip(x, y, strict=True), strict=True)):
+            beside = (6, 3) if j % 2 else (-11, -9)
+            ax.annotate(place.split()[0], at, beside, textcoords="offset points", fontsize=8)
     ax.legend(title="policy (numbers: states promised)", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="shortfall of the promise, %", ylabel="ItemRec precision kept, % of top k", xlim=(-4, None))
     return figure
