@@ -136,7 +136,7 @@ def exposure(rows: Sequence[Measurement], policies: Sequence[str], promises: Seq
         y = [float(values(rows, "precision kept", name, place).mean()) for place in promises]
         ax.plot(x, y, MARKERS[i], ls=DASHES[i % 4], color=f"C{i}", lw=1.6, ms=7, label=name)
         for j, (place, at) in enumerate(zip(promises, zip(x, y, strict=True), strict=True)):
-            beside = ((-3, 7), (-14, -3), (8, 1 - 8 * (j % 2)))[i % 3]
+            beside = ((-3, 7), (-14, -3), (8, 8 * (j % 2) - 7))[i % 3]
             ax.annotate(place.split()[0], at, beside, textcoords="offset points", fontsize=8)
     ax.legend(title="policy (numbers: states promised)", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="shortfall of the promise, %", ylabel="ItemRec precision kept, % of top k", xlim=(-4, None))
