@@ -48,7 +48,7 @@ def stacks(rows: Sequence[Measurement], relevances: Sequence[str], activities: S
         ax.annotate(r, (x_top, y_top), (0, 9), textcoords="offset points", ha=side)
     ax.legend(title="activity", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="ItemRec: hits in 100 recommendations of films", ylabel="UserRec: hits in 100 selected states")
-    ax.margins(x=0.2, y=0.14)
+    ax.margins(x=0.24, y=0.14)
     return figure
 
 
@@ -59,11 +59,11 @@ def toy(relevance: Tensor, activity: Tensor, films: Sequence[str], users: Sequen
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         ax.imshow(table.numpy(), cmap="Greys", vmax=1.8 * float(table.max()), aspect="auto")
         for i, j in np.ndindex(*table.shape):
-            ax.text(j, i, f"{float(table[i, j]):.2g}", ha="center", va="center")
+            ax.text(j, i, f"{float(table[i, j]):.2g}", ha="center", va="center", fontsize=9)
         for i in range(len(table)):
-            ax.plot(int(table[i].argmax()), i, "s", ms=26, mfc="none", mec="C0", mew=2)
+            ax.plot(int(table[i].argmax()), i, "s", ms=28, mfc="none", mec="C0", mew=2)
         for j in range(table.shape[1]):
-            ax.plot(j, int(table[:, j].argmax()), "o", ms=32, mfc="none", mec="C1", mew=2, ls="")
+            ax.plot(j, int(table[:, j].argmax()), "o", ms=34, mfc="none", mec="C1", mew=2, ls="")
         ax.set_xticks(range(len(films)), films)
         ax.set_yticks(range(len(users)), users)
         ax.set_title(title)
@@ -136,7 +136,7 @@ def exposure(rows: Sequence[Measurement], policies: Sequence[str], promises: Seq
         y = [float(values(rows, "precision kept", name, place).mean()) for place in promises]
         ax.plot(x, y, MARKERS[i], ls=DASHES[i % 4], color=f"C{i}", lw=1.6, ms=7, label=name)
         for j, (place, at) in enumerate(zip(promises, zip(x, y, strict=True), strict=True)):
-            beside = ((-3, 7), (-14, -3), (8, 8 * (j % 2) - 7))[i % 3]
+            beside = ((-3, 7), (8, -4), (-13, 8 * (j % 2) - 6))[i % 3]
             ax.annotate(place.split()[0], at, beside, textcoords="offset points", fontsize=8)
     ax.legend(title="policy (numbers: states promised)", loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(xlabel="shortfall of the promise, %", ylabel="ItemRec precision kept, % of top k", xlim=(-4, None))
