@@ -58,9 +58,7 @@ def mirrored(batch: Batch, stream: torch.Generator) -> Batch:
     """Left and right swapped for half of the targets."""
     sign = 1 - 2 * (torch.rand(len(batch), 1, 1, generator=stream) < 0.5).float()
     flip = torch.cat([torch.ones_like(sign), sign], dim=-1).to(batch.past.device)
-    return replace(
-        batch, past=batch.past * flip, future=batch.future * flip, tracks=batch.tracks * flip.unsqueeze(1)
-    )
+    return replace(batch, past=batch.past * flip, future=batch.future * flip, tracks=batch.tracks * flip.unsqueeze(1))
 
 
 def with_strangers(batch: Batch, slots: Tensor, generator: torch.Generator) -> Batch:
@@ -85,6 +83,7 @@ def all_strangers(batch: Batch, generator: torch.Generator) -> Batch:
 
 def donors_of(scene: Tensor, generator: torch.Generator) -> Tensor:
     """For each target another one, at random, that is not of its scene, (N,)."""
+    scene = scene.cpu()
     donors = torch.randint(len(scene), (len(scene),), generator=generator)
     while bool((same := scene[donors] == scene).any()):
         donors[same] = torch.randint(len(scene), (int(same.sum()),), generator=generator)

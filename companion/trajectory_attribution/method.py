@@ -1,15 +1,15 @@
 """Attribution of a forecast's performance to the target's own past and to each of its neighbours.
 
-    symbol           identifier            shape
-    x_0              Batch.past            (N, H, 2)      metres, present at the origin, heading along +x
-    x_1 .. x_K       Batch.tracks          (N, K, H, 2)   the neighbours' pasts in the same frame
-    y                Batch.future          (N, F, 2)
-    P = {0 .. K}     players = K + 1       player 0 is the past, player j > 0 sits in slot j - 1
-    S                members               (M, P) bool    a row says who is present
-    f                Predictor
-    v(S) = -L        Encoded.values        (N, M)         minus the error of f with S present; the full table has 2^P columns
-    phi              attribute             (N, P)
-    w(|S|)           size_weights          (P,)           what a coalition of each size weighs
+symbol           identifier            shape
+x_0              Batch.past            (N, H, 2)      metres, present at the origin, heading along +x
+x_1 .. x_K       Batch.tracks          (N, K, H, 2)   the neighbours' pasts in the same frame
+y                Batch.future          (N, F, 2)
+P = {0 .. K}     players = K + 1       player 0 is the past, player j > 0 sits in slot j - 1
+S                members               (M, P) bool    a row says who is present
+f                Predictor
+v(S) = -L        Encoded.values        (N, M)         minus the error of f with S present; the full table has 2^P columns
+phi              attribute             (N, P)
+w(|S|)           size_weights          (P,)           what a coalition of each size weighs
 """
 
 from __future__ import annotations
@@ -167,13 +167,14 @@ class Encoded:
 
     def values(self, members: Tensor, loss: Loss = ade) -> Tensor:
         """v(S) = -L for every target and coalition, (N, M); members (M, P) bool. No encoder runs here."""
+        members = members.to(self.own.device)
         past = members[:, 0].long()
         rows = max(1, ROWS_AT_ONCE // len(members))
         parts = [self._values(members[:, 1:], past, slice(i, i + rows), loss) for i in range(0, len(self.future), rows)]
         return torch.cat(parts)
 
     def _values(self, present: Tensor, past: Tensor, at: slice, loss: Loss) -> Tensor:
-        pooled = present.to(self.edges.dtype) @ self.edges[:, at]  # (2, n, M, width)
+        pooled = present.to(self.edges) @ self.edges[:, at]  # (2, n, M, width)
         columns = torch.arange(len(past), device=past.device)
         pooled = pooled[past, :, columns].transpose(0, 1)  # (n, M, width)
         own, straight = self.own[:, at][past].transpose(0, 1), self.straight[:, at][past].transpose(0, 1)
@@ -203,7 +204,7 @@ def coalitions(players: int) -> Tensor:
 @torch.no_grad()
 def value_table(model: Predictor, batch: Batch, loss: Loss = ade) -> Tensor:
     """The whole game of every target: V (N, 2^P), column = code of the coalition."""
-    return encode(model, batch).values(coalitions(batch.players).to(batch.past.device), loss)
+    return encode(model, batch).values(coalitions(batch.players), loss)
 
 
 # ---------------------------------------------------------------- from values to attributions

@@ -17,8 +17,9 @@ LENGTH = HISTORY + FUTURE
 
 def windows(
     tracks: Tracks, slots: int, radius: float, stride: int, between: tuple[float, float] = (0, np.inf)
-) -> tuple[Batch, np.ndarray]:
-    """Every unbroken window of somebody who is not the ball; N targets, and who sits in each slot, (N, slots) int64.
+) -> tuple[Batch, np.ndarray, np.ndarray]:
+    """Every unbroken window of somebody who is not the ball: N targets; columns of who sits in each slot (N, slots), and of
+    the targets themselves (N,), int64.
 
     Where there is a ball it has slot 0; then come the nearest others within `radius` metres whose past is whole.
     stride: frames between starts. between: minutes of the recording in which whole windows must lie.
@@ -33,7 +34,7 @@ def windows(
     others = tracks.positions[steps[:, None, :HISTORY], seen[:, :, None]]
     kind = _kinds(tracks.side, ego, seen)
     parts = (paths, np.nan_to_num(others), kind, mask, start)
-    return targets_of(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts)), seen
+    return targets_of(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts)), seen, ego
 
 
 def _whole(tracks: Tracks, length: int) -> np.ndarray:
@@ -54,14 +55,11 @@ def _nearest(
     far = ~there | ~(distance <= radius)
     distance = np.where(far, np.inf, distance)
     distance[np.arange(len(start)), ego] = np.inf
-    has_ball = bool((tracks.side == BALL).any())
-    balls = np.flatnonzero(tracks.side == BALL)
-    ball_there = there[:, balls]
-    distance[:, balls] = -1.0  # the first slot is the ball's, wherever the ball is
+    ball = tracks.side == BALL
+    distance[:, ball] = -1.0  # the first slot is the ball's, wherever the ball is
     seen = np.argsort(distance, axis=1, kind="stable")[:, :slots]
     mask = np.isfinite(np.take_along_axis(distance, seen, axis=1))
-    if has_ball:
-        mask[:, 0] = ball_there[:, 0]
+    mask[:, 0] &= np.take_along_axis(there | ~ball, seen, axis=1)[:, 0]
     return seen, mask
 
 

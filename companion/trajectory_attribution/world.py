@@ -1,9 +1,9 @@
 """A world with a knob: walkers who avoid each other by a social force of strength kappa, and its counterfactuals.
 
-    symbol      identifier       shape
-    kappa       kappa            ()              0: nobody sees anybody
-    x           positions        (S, A, T, 2)    S scenes of A walkers, T frames of 0.4 s, metres
-    x^(j)       simulate(drop=j)                 the same noise; nobody feels walker j once the observation is over
+symbol      identifier       shape
+kappa       kappa            ()              0: nobody sees anybody
+x           positions        (S, A, T, 2)    S scenes of A walkers, T frames of 0.4 s, metres
+x^(j)       simulate(drop=j)                 the same noise; nobody feels walker j once the observation is over
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def facing(past: Tensor) -> Tensor:
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
 
 
-def targets_of(
-    ego: Tensor, others: Tensor, kind: Tensor, mask: Tensor, scene: Tensor, history: int = HISTORY
-) -> Batch:
+def targets_of(ego: Tensor, others: Tensor, kind: Tensor, mask: Tensor, scene: Tensor, history: int = HISTORY) -> Batch:
     """Targets in their own frame: ego (N, H + F, 2), others (N, K, H, 2), in metres of the scene.
 
     The present is the origin, the heading +x. Empty slots are set to 0.
