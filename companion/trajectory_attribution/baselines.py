@@ -1,4 +1,4 @@
-"""What the predictor is measured against: constant velocity, no neighbours at all, and simpler rankings of neighbours."""
+"""What the predictor is measured against: constant velocity, no neighbours at all, and simpler rankings."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from companion.trajectory_attribution.windows import windows
 from companion.trajectory_attribution.world import everyone, simulate, true_effects
 
 REMOVED = "neighbours removed"
-RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
 HALF = 45.89  # minutes
 
 
@@ -49,7 +49,7 @@ class Config(ScaledConfig):
     test_scenes: int = 240
     walking: Sizes = Sizes(epochs=12, batch=128, unit=4.0)
     effect: float = 0.15
-    playing: Sizes = Sizes(epochs=20, batch=128, unit=10.0)
+    playing: Sizes = Sizes(epochs=12, batch=128, unit=10.0)
     slots: int = 6
     radius: float = 25.0
     stride: int = 3
@@ -145,6 +145,18 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
 # ---------------------------------------------------------------- people in streets, the choice, the cost
 
 
+def drop_all(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """The paper's Table 1: a model that always saw its neighbours, with them and with all of them removed."""
+    worlds = {named(kappa): (walkers(config, kappa, seed, device), WORLD) for kappa in config.kappas}
+    places = {**worlds, FOOTBALL: (moments(config, device), FOOTBALL)}
+    sizes, rows = {WORLD: config.walking, FOOTBALL: config.playing}, []
+    for place, ((data, test), kind) in places.items():
+        model = train(data, ORDINARY, config.rate(ORDINARY, kind), sizes[kind], seed)
+        rows += errors(model, test, ORDINARY, place, seed)
+        rows += errors(model, alone(test), f"{ORDINARY}, {REMOVED}", place, seed)
+    return rows
+
+
 def pedestrians(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     """UCY, each scene left out once; the walkers' learning rates (recorded: the scenes must be brought)."""
     rates = {arm: config.rate(arm, WORLD) for arm in (SUBSETS, ALONE)}
@@ -186,6 +198,7 @@ STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=8), slots=6, str
 FURTHER = {
     "choice": Plan(choose, replace(EARLY, rates=(), seeds=3), first_seed=200),
     "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=300),
+    "drop all": Plan(drop_all, replace(LAPTOP, seeds=10)),
     "pedestrians": Plan(pedestrians, replace(STREET, seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }

@@ -1,4 +1,4 @@
-"""What is measured: errors, attributions with strangers as their zero, rankings against intervention, kinds of players."""
+"""What is measured: errors, attributions with strangers as their zero, rankings against intervention."""
 
 from __future__ import annotations
 

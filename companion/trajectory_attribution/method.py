@@ -7,7 +7,7 @@ y                Batch.future          (N, F, 2)
 P = {0 .. K}     players = K + 1       player 0 is the past, player j > 0 sits in slot j - 1
 S                members               (M, P) bool    a row says who is present
 f                Predictor
-v(S) = -L        Encoded.values        (N, M)         minus the error of f with S present; the full table has 2^P columns
+v(S) = -L        Encoded.values        (N, M)         minus the error of f with S present; all S: 2^P columns
 phi              attribute             (N, P)
 w(|S|)           size_weights          (P,)           what a coalition of each size weighs
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -66,8 +67,7 @@ class Batch:
 
 def mlp(*sizes: int) -> nn.Sequential:
     """Linear layers with a ReLU after each."""
-    pairs = zip(sizes, sizes[1:], strict=False)
-    return nn.Sequential(*[layer for a, b in pairs for layer in (nn.Linear(a, b), nn.ReLU())])
+    return nn.Sequential(*[layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())])
 
 
 def straight_on(past: Tensor, steps: int) -> Tensor:
@@ -86,20 +86,24 @@ class Predictor(nn.Module):
     def __init__(self, history: int, steps: int, kinds: int, width: int = 64, unit: float = 4.0) -> None:
         super().__init__()
         self.steps, self.unit = steps, unit
-        self.own = mlp(2 * history, width, width)
-        self.edge = mlp(4 * history + kinds, width, width)
+        self.own = mlp(2 * (history - 1), width, width)
+        self.edge = mlp(4 * history - 2 + kinds, width, width)
         self.query, self.key = nn.Linear(width, 16), nn.Linear(width, 16)
         self.message = nn.Linear(width, width)
         self.head = nn.Sequential(mlp(2 * width, width), nn.Linear(width, 3 * steps))
 
+    def pace(self, tracks: Tensor) -> Tensor:
+        """Steps between frames, (..., H, 2) -> (..., 2 (H - 1)), of the size of 1."""
+        return tracks.diff(dim=-2).flatten(-2) / (0.1 * self.unit)
+
     def encode_own(self, past: Tensor) -> Tensor:
         """past (N, H, 2) -> (N, width)."""
-        return self.own(past.flatten(1) / self.unit)
+        return self.own(self.pace(past))
 
     def encode_edges(self, past: Tensor, own: Tensor, tracks: Tensor, kind: Tensor) -> Tensor:
         """The message of every neighbour, (N, K, width); nobody is left out yet."""
-        relative = tracks - past.unsqueeze(1)
-        edge = self.edge(torch.cat([tracks.flatten(2) / self.unit, relative.flatten(2) / self.unit, kind], dim=-1))
+        places, paces = tracks.flatten(2) / self.unit, self.pace(tracks - past.unsqueeze(1))
+        edge = self.edge(torch.cat([places, paces, kind], dim=-1))
         gate = torch.sigmoid((self.key(edge) * self.query(own).unsqueeze(1)).sum(-1, keepdim=True) / 4)
         return gate * self.message(edge)
 

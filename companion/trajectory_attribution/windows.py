@@ -1,4 +1,4 @@
-"""Windows of real tracks as targets: eight frames seen, twelve to come, the ball and the nearest others as neighbours."""
+"""Windows of real tracks as targets: eight frames seen, twelve to come, the ball and the nearest as neighbours."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ LENGTH = HISTORY + FUTURE
 def windows(
     tracks: Tracks, slots: int, radius: float, stride: int, between: tuple[float, float] = (0, np.inf)
 ) -> tuple[Batch, np.ndarray, np.ndarray]:
-    """Every unbroken window of somebody who is not the ball: N targets; columns of who sits in each slot (N, slots), and of
-    the targets themselves (N,), int64.
+    """Every unbroken window of somebody who is not the ball: N targets; who sits in each slot, and who they are.
+
+    The last two are columns of `tracks`, (N, slots) and (N,) int64.
 
     Where there is a ball it has slot 0; then come the nearest others within `radius` metres whose past is whole.
     stride: frames between starts. between: minutes of the recording in which whole windows must lie.
