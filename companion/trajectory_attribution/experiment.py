@@ -57,12 +57,12 @@ class Config(ScaledConfig):
     train_minutes: tuple[float, float] = (0.0, HALF)
     test_minutes: tuple[float, float] = (HALF, 1000.0)
     rates: tuple[tuple[str, float], ...] = (
-        (f"{SUBSETS}, {WORLD}", 2e-3),
-        (f"{ORDINARY}, {WORLD}", 2e-3),
-        (f"{ALONE}, {WORLD}", 2e-3),
-        (f"{SUBSETS}, {FOOTBALL}", 2e-3),
-        (f"{ORDINARY}, {FOOTBALL}", 2e-3),
-        (f"{ALONE}, {FOOTBALL}", 2e-3),
+        (f"{SUBSETS}, {WORLD}", 8e-3),
+        (f"{ORDINARY}, {WORLD}", 8e-3),
+        (f"{ALONE}, {WORLD}", 8e-3),
+        (f"{SUBSETS}, {FOOTBALL}", 8e-3),
+        (f"{ORDINARY}, {FOOTBALL}", 8e-3),
+        (f"{ALONE}, {FOOTBALL}", 1.6e-2),
     )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
