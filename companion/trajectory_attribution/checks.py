@@ -124,7 +124,8 @@ def cached_is_uncached() -> float:
         past = batch.past if members[0] else torch.zeros_like(batch.past)
         left = replace(batch, past=past, mask=batch.mask & members[1:])
         with torch.no_grad():
-            errors.append(_far(table[:, code], -method.ade(*model(left), batch.future)))
+            mean, spread = model(left)
+        errors.append(_far(table[:, code], -method.ade(mean, spread, batch.future)))
     return max(errors)
 
 

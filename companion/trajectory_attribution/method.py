@@ -182,7 +182,8 @@ class Encoded:
         columns = torch.arange(len(past), device=past.device)
         pooled = pooled[past, :, columns].transpose(0, 1)  # (n, M, width)
         own, straight = self.own[:, at][past].transpose(0, 1), self.straight[:, at][past].transpose(0, 1)
-        return -loss(*self.model.decode(own, pooled, straight), self.future[at].unsqueeze(1))
+        mean, spread = self.model.decode(own, pooled, straight)
+        return -loss(mean, spread, self.future[at].unsqueeze(1))
 
 
 @torch.no_grad()
@@ -269,7 +270,8 @@ def drop_past(past: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 def train_step(model: Predictor, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
     """One step on the negative log-likelihood."""
-    loss = nll(*model(batch), batch.future).mean()
+    mean, spread = model(batch)
+    loss = nll(mean, spread, batch.future).mean()
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -31,7 +33,8 @@ def plain_table(model: Predictor, batch: Batch) -> torch.Tensor:
         past = batch.past if members[0] else torch.zeros_like(batch.past)
         left = replace(batch, past=past, mask=batch.mask & members[1:].to(batch.mask.device))
         with torch.no_grad():
-            columns.append(-method.ade(*model(left), batch.future))
+            mean, spread = model(left)
+            columns.append(-method.ade(mean, spread, batch.future))
     return torch.stack(columns, dim=1)
 
 
@@ -41,14 +44,15 @@ def speed(targets: int, seed: int, device: torch.device) -> list[Measurement]:
     for players in sorted({*EXACT, *SAMPLED}):
         batch = everyone(simulate(max(targets // players, 4), 1.0, seed, walkers=players))[0].to(device)
         model = Predictor(8, 12, 1).to(device)
-        ways: dict[str, Callable[[], object]] = {}
-        if players in EXACT:
-            ways |= {
-                "exact, cached": lambda m=model, b=batch: method.value_table(m, b),
-                "exact, plain": lambda m=model, b=batch: plain_table(m, b),
-            }
+        ways: dict[str, Callable[[], Any]] = {
+            "exact, cached": partial(method.value_table, model, batch),
+            "exact, plain": partial(plain_table, model, batch),
+        }
+        ways = ways if players in EXACT else {}
         if players in SAMPLED:
-            ways["50 orders"] = lambda m=model, b=batch: sample(m, b, torch_stream)
+            ways["50 orders"] = partial(sample, model, batch, torch_stream)
+            error = float(sample(model, batch, torch_stream)[1].mean())
+            rows.append(Measurement("standard error", "50 orders", f"{players} players", seed, error))
         for name, work in ways.items():
             calls = DRAWS * (players + 1) if "orders" in name else 2**players
             seconds = cpu_seconds(work)

@@ -34,8 +34,8 @@ def windows(
     seen, mask = _nearest(tracks, start, ego, slots, radius)
     others = tracks.positions[steps[:, None, :HISTORY], seen[:, :, None]]
     kind = _kinds(tracks.side, ego, seen)
-    parts = (paths, np.nan_to_num(others), kind, mask, start)
-    return targets_of(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts)), seen, ego
+    own, theirs = torch.from_numpy(paths), torch.from_numpy(np.nan_to_num(others))
+    return targets_of(own, theirs, kind, torch.from_numpy(mask), torch.from_numpy(start)), seen, ego
 
 
 def _whole(tracks: Tracks, length: int) -> np.ndarray:
@@ -64,8 +64,8 @@ def _nearest(
     return seen, mask
 
 
-def _kinds(side: np.ndarray, ego: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _kinds(side: np.ndarray, ego: np.ndarray, seen: np.ndarray) -> torch.Tensor:
     """One-hot kinds (N, K, 3) float32: ball, opponent, team-mate."""
     theirs, mine = side[seen], side[ego][:, None]
     code = np.where(theirs == BALL, 0, np.where(theirs == mine, 2, 1))
-    return functional.one_hot(torch.from_numpy(code), len(KINDS)).float().numpy()
+    return functional.one_hot(torch.from_numpy(code), len(KINDS)).float()
