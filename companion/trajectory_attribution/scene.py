@@ -13,20 +13,24 @@ from companion.trajectory_attribution import world
 from companion.trajectory_attribution.method import Batch
 
 NAMES = ("A, crossing", "B, beside", "C, leaving")
-STARTS = ((-4.0, 0.0), (0.9, -5.0), (-4.0, 2.2), (-5.5, -1.5))
+STARTS = ((-4.0, 0.0), (1.0, -4.5), (-4.0, 2.2), (-2.0, -2.0))
 HEADINGS = ((1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (-1.0, -0.3))
 SPEEDS = (1.2, 1.2, 1.2, 1.3)
 
 
-def paths(kappa: float, along: float = 0.0, across: float = 0.0, drop: int | None = None) -> Tensor:
+def paths(
+    kappa: float, along: float = 0.0, across: float = 0.0, drop: int | None = None, absent: Sequence[int] = ()
+) -> Tensor:
     """The scene without noise, (1, 4, 20, 2): target, A, B, C. A starts moved along and across its way, metres.
 
-    drop: nobody feels this walker (1, 2 or 3) once the observation is over.
+    drop: nobody feels this walker (1, 2 or 3) once the observation is over. absent: slots (0, 1, 2) that nobody ever
+    feels.
     """
     place, way = torch.tensor([STARTS]), functional.normalize(torch.tensor([HEADINGS]), dim=-1)
     place[0, 1] += torch.tensor([across, along])
     goal, speed = place + world.GOAL * way, torch.tensor([SPEEDS]).unsqueeze(-1)
-    velocity, felt, frames = speed * way, torch.ones(4), [place]
+    velocity, frames = speed * way, [place]
+    felt = torch.tensor([float(walker - 1 not in absent) for walker in range(4)])
     for step in range(world.STEPS_A_FRAME * (world.HISTORY + world.FUTURE - 1)):
         if drop is not None and step == world.STEPS_A_FRAME * (world.HISTORY - 1):
             felt = felt.index_fill(0, torch.tensor([drop]), 0.0)
@@ -50,8 +54,8 @@ def target(positions: Tensor, absent: Sequence[int] = ()) -> Batch:
     return replace(batch, mask=mask)
 
 
-def true_shift(kappa: float, along: float = 0.0, across: float = 0.0) -> Tensor:
+def true_shift(kappa: float, along: float = 0.0, across: float = 0.0, absent: Sequence[int] = ()) -> Tensor:
     """How far A, B and C really move the target: mean displacement when nobody feels them, metres, (3,)."""
-    whole = paths(kappa, along, across)[0, 0, world.HISTORY :]
-    gone = [paths(kappa, along, across, drop=walker)[0, 0, world.HISTORY :] for walker in (1, 2, 3)]
+    whole = paths(kappa, along, across, absent=absent)[0, 0, world.HISTORY :]
+    gone = [paths(kappa, along, across, walker, absent)[0, 0, world.HISTORY :] for walker in (1, 2, 3)]
     return torch.stack([(path - whole).norm(dim=-1).mean() for path in gone])
