@@ -45,14 +45,14 @@ class Config(ScaledConfig):
     seeds: int = 5
     kappas: tuple[float, ...] = (0.0, 1.0, 2.0)
     walkers: int = 5
-    scenes: int = 600
-    test_scenes: int = 240
-    walking: Sizes = Sizes(epochs=12, batch=128, unit=4.0)
+    scenes: int = 1500
+    test_scenes: int = 480
+    walking: Sizes = Sizes(epochs=5, batch=128, unit=4.0)
     effect: float = 0.15
-    playing: Sizes = Sizes(epochs=12, batch=128, unit=10.0)
+    playing: Sizes = Sizes(epochs=8, batch=64, unit=10.0)
     slots: int = 6
     radius: float = 25.0
-    stride: int = 3
+    stride: int = 2
     test_stride: int = 6
     train_minutes: tuple[float, float] = (0.0, HALF)
     test_minutes: tuple[float, float] = (HALF, 1000.0)
@@ -194,10 +194,10 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP = Config.at("laptop")
 EARLY = replace(LAPTOP, train_minutes=(0.0, 30.0), test_minutes=(30.0, HALF))
-STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=8), slots=6, stride=3)
+STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=8), stride=3)
 FURTHER = {
-    "choice": Plan(choose, replace(EARLY, rates=(), seeds=3), first_seed=200),
-    "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=300),
+    "choice": Plan(choose, replace(EARLY, rates=(), seeds=3), first_seed=210),
+    "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=400),
     "drop all": Plan(drop_all, replace(LAPTOP, seeds=10)),
     "pedestrians": Plan(pedestrians, replace(STREET, seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),

@@ -22,6 +22,7 @@ from companion.trajectory_attribution.measures import (
     FOOTBALL,
     NEAREST,
     SHIFT,
+    SHUFFLED,
     STRAIGHT,
     STRANGER,
     UNTAUGHT,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RANKINGS = (APPROACH, NEAREST, SHIFT, ATTRIBUTION, UNTAUGHT, CHANCE)
+RANKINGS = (APPROACH, NEAREST, SHIFT, ATTRIBUTION, SHUFFLED, UNTAUGHT, CHANCE)
 PLAYERS = ("past", "A", "B")
 
 
@@ -159,7 +160,15 @@ def _bars(ax: Axes, names: Sequence[str], phi: Sequence[float], moved: Sequence[
 def _number(ax: Axes, value: float, at: float) -> None:
     side = "left" if value >= 0 else "right"
     step = (4 if value >= 0 else -4, 0)
-    ax.annotate(f"{value + 0.0:.2f}".replace("-0.00", "0.00"), (value, at), step, textcoords="offset points", va="center", ha=side, fontsize=8)
+    ax.annotate(
+        f"{value + 0.0:.2f}".replace("-0.00", "0.00"),
+        (value, at),
+        step,
+        textcoords="offset points",
+        va="center",
+        ha=side,
+        fontsize=8,
+    )
 
 
 # ---------------------------------------------------------------- findings

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from companion.lab.evidence import Measurement
 from companion.trajectory_attribution import method
-from companion.trajectory_attribution.arms import all_strangers, with_strangers
+from companion.trajectory_attribution.arms import all_strangers, donors_of, with_strangers
 from companion.trajectory_attribution.baselines import closest_approach, constant_velocity, nearness
 from companion.trajectory_attribution.method import LEAVE_ONE_OUT, Batch, Predictor
 from companion.trajectory_attribution.windows import KINDS
@@ -19,6 +19,7 @@ WORLD, FOOTBALL = "walkers", "football"
 PAST, NEIGHBOUR, BEST, STRANGER, BEST_STRANGER = "past", "neighbour", "best neighbour", "stranger", "best of strangers"
 STRAIGHT, NOTHING, CHANCE = "constant velocity", "nothing", "chance"
 ATTRIBUTION, UNTAUGHT, SHIFT = "attribution", "attribution, untaught model", "forecast shift"
+SHUFFLED = "attribution of another target"
 NEAREST, APPROACH = "nearest", "closest approach"
 
 
@@ -93,8 +94,9 @@ def ranking(
     effects (N, K) metres, true; hits are counted where the largest is above `least`. `untaught` saw no interaction.
     """
     phi, blind = (method.attribute(method.value_table(model, batch))[:, 1:] for model in (taught, untaught))
+    others = phi[donors_of(batch.scene, stream(seed, 4))]
     scores = {
-        ATTRIBUTION: phi, UNTAUGHT: blind, SHIFT: shifts(taught, batch),
+        ATTRIBUTION: phi, SHUFFLED: others, UNTAUGHT: blind, SHIFT: shifts(taught, batch),
         NEAREST: nearness(batch), APPROACH: closest_approach(batch),
     }  # fmt: skip
     moved = effects.amax(1) > least
