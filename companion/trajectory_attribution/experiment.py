@@ -60,9 +60,9 @@ class Config(ScaledConfig):
         (f"{SUBSETS}, {WORLD}", 8e-3),
         (f"{ORDINARY}, {WORLD}", 8e-3),
         (f"{ALONE}, {WORLD}", 8e-3),
-        (f"{SUBSETS}, {FOOTBALL}", 8e-3),
+        (f"{SUBSETS}, {FOOTBALL}", 4e-3),
         (f"{ORDINARY}, {FOOTBALL}", 8e-3),
-        (f"{ALONE}, {FOOTBALL}", 1.6e-2),
+        (f"{ALONE}, {FOOTBALL}", 8e-3),
     )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
