@@ -45,9 +45,9 @@ class Config(ScaledConfig):
     seeds: int = 5
     kappas: tuple[float, ...] = (0.0, 1.0, 2.0)
     walkers: int = 5
-    scenes: int = 1500
+    scenes: int = 600
     test_scenes: int = 480
-    walking: Sizes = Sizes(epochs=5, batch=128, unit=4.0)
+    walking: Sizes = Sizes(epochs=12, batch=128, unit=4.0)
     effect: float = 0.15
     playing: Sizes = Sizes(epochs=8, batch=64, unit=10.0)
     slots: int = 6
@@ -194,11 +194,12 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP = Config.at("laptop")
 EARLY = replace(LAPTOP, train_minutes=(0.0, 30.0), test_minutes=(30.0, HALF))
-STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=8), stride=3)
+STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=3), stride=6)
+CHOICE_SIZES: dict[str, Any] = {"scenes": 1500, "walking": Sizes(epochs=5, batch=128, unit=4.0)}  # as many steps
 FURTHER = {
-    "choice": Plan(choose, replace(EARLY, rates=(), seeds=3), first_seed=210),
-    "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=400),
-    "drop all": Plan(drop_all, replace(LAPTOP, seeds=10)),
+    "choice": Plan(choose, replace(EARLY, **CHOICE_SIZES, rates=(), seeds=3), first_seed=210),
+    "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=450),
+    "drop all": Plan(drop_all, replace(LAPTOP, seeds=5)),
     "pedestrians": Plan(pedestrians, replace(STREET, seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }
