@@ -137,7 +137,7 @@ def _plan(ax: Axes, model: Predictor, batch: Batch, positions: Tensor, absent: S
     alone, _ = forecast(model, scene.target(positions, (0, 1, 2)))
     ax.plot(*alone[0].T, "s--", color="C1", ms=3.5, label="forecast, neighbours removed")
     ax.set(xlabel="metres", ylabel="metres", aspect="equal", xlim=(-7, 6.5), ylim=(-4.6, 4.2))
-    ax.legend(loc="lower left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=8)
 
 
 def _bars(ax: Axes, names: Sequence[str], phi: Sequence[float], moved: Sequence[float | None]) -> None:
@@ -202,9 +202,9 @@ def pitch(model: Predictor, batch: Batch, phi: Tensor) -> Figure:
     for slot in (slot for slot in range(batch.mask.shape[1]) if batch.mask[0, slot]):
         kind, track = int(batch.kind[0, slot].argmax()), batch.tracks[0, slot]
         ax.plot(*track.T, "-", color=f"C{kind + 2}", lw=1.5)
-        ax.plot(*track[-1], MARKERS[kind + 1], color=f"C{kind + 2}", ms=6 + 18 * min(abs(float(phi[0, slot + 1])), 1))
+        ax.plot(*track[-1], MARKERS[kind + 1], color=f"C{kind + 2}", ms=5 + 8 * min(abs(float(phi[0, slot + 1])), 1))
         words = f"{KINDS[kind].removesuffix('s')} {100 * float(phi[0, slot + 1]):+.0f} cm"
-        ax.annotate(words, tuple(track[-1].tolist()), (9, 5), textcoords="offset points", fontsize=8)
+        ax.annotate(words, tuple(track[-1].tolist()), (10, 6), textcoords="offset points", fontsize=8)
     ax.plot(*batch.past[0].T, "-", color=INK, lw=3)
     ax.plot(*batch.future[0].T, "-", color=INK, lw=1.5, label="what came")
     ax.plot(*forecast(model, batch)[0][0].T, "o--", color="C0", ms=4, label="forecast")
