@@ -176,9 +176,10 @@ EXERCISES = (
         title="What the released code computes",
         stars=2,
         minutes=20,
-        statement="Write `coin_limit(table)`: tables (N, 8) of three players to values (N, 3), when every *other* player is "
-        "kept by a fair coin and the two errors, with and without the player, are subtracted. Use no weight from "
-        "the package.",
+        statement="Write `coin_limit(table)`: tables (N, 8) of three players to values (N, 3), when every *other* "
+        "player is "
+        "kept by a fair coin and the two errors, with and without the player, are subtracted. Use no weight from the "
+        "package.",
         check=check_coins,
         hints=("Four coalitions of the others, all equally likely.", "Adding player i adds 2**i to the column."),
         solution=solve_coins,
@@ -189,7 +190,8 @@ EXERCISES = (
         title="A closed form",
         stars=2,
         minutes=25,
-        statement="A forecast misses by r, and by d_i more for every absent player: v(S) = -(r + sum of absent d_i)^2. Write "
+        statement="A forecast misses by r, and by d_i more for every absent player: v(S) = -(r + sum of absent d_i)^2. "
+        "Write "
         "`closed(d, r)`: the Shapley values (P,) without any table. Why does the Banzhaf value agree?",
         check=check_closed,
         hints=("Expand the square.", "A product d_i d_j belongs to i and j alike; each gets half of it."),
@@ -201,7 +203,8 @@ EXERCISES = (
         title="Encode once",
         stars=3,
         minutes=20,
-        statement="Write `pooled(edges, members)`: messages (N, K, W) and coalitions (M, K) bool to sums (N, M, W), without a "
+        statement="Write `pooled(edges, members)`: messages (N, K, W) and coalitions (M, K) bool to sums (N, M, W), "
+        "without a "
         "loop. This one line is why 2^P coalitions cost one pass of the encoders.",
         check=check_pooled,
         hints=("A coalition is a row of zeros and ones.", "`@` works on the last two axes."),
@@ -213,7 +216,8 @@ EXERCISES = (
         title="Research: informative, or interacting?",
         stars=4,
         minutes=90,
-        statement="Write `p_value(excess, moment)`: a one-sided p for 'the mean excess is above 0', from excesses (N,) whose "
+        statement="Write `p_value(excess, moment)`: a one-sided p for 'the mean excess is above 0', from excesses (N,) "
+        "whose "
         "windows overlap within each moment (N,). Then train on `world.simulate(..., kappa=0, circle=True)`, where "
         "all cross one point and nobody avoids anybody. What is the excess there, by NLL, what your p, and what "
         "the true effect? Explain the three together.",
