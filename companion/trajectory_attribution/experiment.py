@@ -42,7 +42,7 @@ HALF = 45.89  # minutes
 class Config(ScaledConfig):
     """All sizes of the lesson. The learning rates, one an arm and data set, were chosen elsewhere (see `choose`)."""
 
-    seeds: int = 5
+    seeds: int = 6
     kappas: tuple[float, ...] = (0.0, 1.0, 2.0)
     walkers: int = 5
     scenes: int = 600
