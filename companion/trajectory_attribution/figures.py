@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
@@ -199,12 +200,14 @@ def ranking(rows: Sequence[Measurement], kappa: float) -> Figure:
 def pitch(model: Predictor, batch: Batch, phi: Tensor) -> Figure:
     """One moment of the match in the target's frame: tracks, forecast, and phi beside every neighbour; N = 1."""
     figure, ax = new_figure(width=7.4, height=4.6)
-    for slot in (slot for slot in range(batch.mask.shape[1]) if batch.mask[0, slot]):
+    there = sorted(torch.nonzero(batch.mask[0])[:, 0].tolist(), key=lambda slot: float(batch.tracks[0, slot, -1, 1]))
+    for place, slot in enumerate(there):
         kind, track = int(batch.kind[0, slot].argmax()), batch.tracks[0, slot]
         ax.plot(*track.T, "-", color=f"C{kind + 2}", lw=1.5)
-        ax.plot(*track[-1], MARKERS[kind + 1], color=f"C{kind + 2}", ms=5 + 8 * min(abs(float(phi[0, slot + 1])), 1))
+        ax.plot(*track[-1], MARKERS[kind + 1], color=f"C{kind + 2}", ms=5 + 6 * min(abs(float(phi[0, slot + 1])), 1))
         words = f"{KINDS[kind].removesuffix('s')} {100 * float(phi[0, slot + 1]):+.0f} cm"
-        ax.annotate(words, tuple(track[-1].tolist()), (10, 6), textcoords="offset points", fontsize=8)
+        beside, line = (1.02, (place + 0.5) / len(there)), {"arrowstyle": "-", "color": "0.6", "lw": 0.8}
+        ax.annotate(words, tuple(track[-1].tolist()), beside, textcoords="axes fraction", fontsize=8, arrowprops=line)
     ax.plot(*batch.past[0].T, "-", color=INK, lw=3)
     ax.plot(*batch.future[0].T, "-", color=INK, lw=1.5, label="what came")
     ax.plot(*forecast(model, batch)[0][0].T, "o--", color="C0", ms=4, label="forecast")
