@@ -206,6 +206,7 @@ CHOICE_SIZES: dict[str, Any] = {"scenes": 1500, "walking": Sizes(epochs=5, batch
 FURTHER = {
     "choice": Plan(choose, replace(EARLY, **CHOICE_SIZES, rates=(), seeds=3), first_seed=210),
     "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=470),
+    "larger world": Plan(walking, replace(LAPTOP, scenes=5 * LAPTOP.scenes, seeds=5)),
     "drop all": Plan(drop_all, replace(LAPTOP, seeds=5)),
     "pedestrians": Plan(pedestrians, replace(STREET, stride=3, walking=Sizes(epochs=5, batch=128), seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
