@@ -131,7 +131,7 @@ def _plan(ax: Axes, model: Predictor, batch: Batch, positions: Tensor, absent: S
         ax.plot(*track[:seen].T, "-", color="0.45", lw=2)
         ax.plot(*track[seen - 1 :].T, ":", color="0.45", lw=1.5)
         ax.plot(*track[seen - 1], MARKERS[slot + 1], color="0.3", ms=8)
-        ax.annotate(name, tuple(track[seen - 1].tolist()), (7, 6), textcoords="offset points", fontsize=9)
+        ax.annotate(name, tuple(track[seen - 1].tolist()), (7, -14), textcoords="offset points", fontsize=9)
     ax.plot(*batch.past[0].T, "-", color=INK, lw=3)
     ax.plot(*batch.future[0].T, "-", color=INK, lw=1.5, label="what came")
     ax.plot(*forecast(model, batch)[0][0].T, "o--", color="C0", ms=4, label="forecast, all present")
