@@ -88,7 +88,7 @@ class Block(nn.Module):
 class Condition(nn.Module):
     """What both players know at every hour: the calendar, and 10 learned numbers for each series."""
 
-    def __init__(self, series: int, calendar: int = 4, embedding: int = 10) -> None:
+    def __init__(self, series: int, calendar: int = 8, embedding: int = 10) -> None:
         super().__init__()
         self.embed = nn.Embedding(series, embedding)
         self.width = calendar + embedding
@@ -167,8 +167,8 @@ class Discriminator(nn.Module):
         self.condition = Condition(series)
         self.enter = spectral_norm(nn.Linear(self.condition.width + 1, channels))
         self.blocks = nn.ModuleList(Block(channels, channels, attention) for _ in range(depth + 1))
-        self.narrow = spectral_norm(nn.Linear(channels, 1))
-        self.verdict = spectral_norm(nn.Linear(BASE, 1))
+        self.narrow = nn.Linear(channels, 1)
+        self.verdict = nn.Linear(BASE, 1)
 
     def read(self, x: Tensor, seen: Tensor) -> Tensor:
         """The first layer, (b, l, C)."""

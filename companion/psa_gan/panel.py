@@ -93,7 +93,9 @@ def calendar_of(clock: np.ndarray) -> np.ndarray:
     hour = (clock - days).astype(int)
     weekday = (days.astype(int) + 3) % 7  # day 0, 1970-01-01, was a Thursday
     month, year = (days - months).astype(int), (days - years).astype(int)
-    return np.stack([hour / 23, weekday / 6, month / 30, year / 365], axis=1) - 0.5
+    lines = np.stack([hour / 23, weekday / 6, month / 30, year / 365], axis=1) - 0.5
+    turns = 2 * np.pi * np.stack([hour / 24, (24 * weekday + hour) / WEEK], axis=1)
+    return np.concatenate([lines, np.sin(turns), np.cos(turns)], axis=1)
 
 
 def blocks_of(clock: np.ndarray) -> np.ndarray:
