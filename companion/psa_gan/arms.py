@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from companion.psa_gan.baselines import RecurrentDiscriminator, RecurrentGenerator, bootstrap, weekly_profile
-from companion.psa_gan.method import Discriminator, Generator, level_of
+from companion.psa_gan.method import Attention, Discriminator, Generator, Maker, level_of
 from companion.psa_gan.panel import Batch, Windows
-from companion.psa_gan.training import Game, Watch, grown, schedule, train
+from companion.psa_gan.training import Game, Recipe, Watch, grown, schedule, told, train
 
 PSA, NO_GROWTH, NO_ATTENTION, NEITHER = "PSA-GAN", "no growth", "no attention", "neither"
 NO_MOMENTS, NO_FADE, CONTEXT = "no moment loss", "no fading", "PSA-GAN-C"
@@ -57,28 +57,29 @@ ARMS = {
 }
 
 
-def start(name: str, windows: Windows, lr: float, sizes: Sizes, seed: int) -> Game:
+def start(name: str, windows: Windows, recipe: Recipe, sizes: Sizes, seed: int) -> Game:
     """The players of an arm before their first step; networks start from `seed`."""
     arm, series, depth = ARMS[name], len(windows.names), level_of(windows.length)
     torch.manual_seed(seed)
-    players: tuple[torch.nn.Module, torch.nn.Module]
+    maker: Maker
+    critic: torch.nn.Module
     if arm.recurrent:
         width = 2 * sizes.channels
-        players = RecurrentGenerator(series, width), RecurrentDiscriminator(series, width)
+        maker, critic = RecurrentGenerator(series, width), RecurrentDiscriminator(series, width)
     else:
         form = (series, depth, sizes.channels, sizes.attention if arm.attention else 0)
-        players = Generator(*form, context=windows.before if arm.told else 0), Discriminator(*form)
-    players = tuple(player.to(windows.values.device) for player in players)  # type: ignore[assignment]
+        maker, critic = Generator(*form, context=windows.before if arm.told else 0), Discriminator(*form)
+    maker, critic = maker.to(windows.values.device), critic.to(windows.values.device)
     fading = sizes.fading if arm.fade else 0.0
     stages = schedule(depth, sizes.steps, sizes.last, fading) if arm.growth else grown(depth, sizes.steps)
-    return Game(*players, stages, lr, float(arm.moments), sizes.batch, sizes.amp)
+    return Game(maker, critic, stages, recipe, float(arm.moments), sizes.batch, sizes.amp)
 
 
 def fit(
-    name: str, windows: Windows, part: str, lr: float, sizes: Sizes, seed: int, watch: Watch | None = None
+    name: str, windows: Windows, part: str, recipe: Recipe, sizes: Sizes, seed: int, watch: Watch | None = None
 ) -> Game:
     """Train an arm on a part of the panel; batches too are drawn from `seed`."""
-    game = start(name, windows, lr, sizes, seed)
+    game = start(name, windows, recipe, sizes, seed)
     return train(game, windows, part, torch.Generator().manual_seed(seed), watch)
 
 
@@ -86,10 +87,16 @@ def fit(
 def sample(game: Game, batch: Batch, stream: torch.Generator) -> Tensor:
     """Made windows (b, l) under the conditions of a batch, at full depth."""
     generator = game.generator.eval()
-    z = generator.noise(*batch.x.shape, stream).to(batch.x.device)
-    made = generator(batch.phi, batch.series, z, 1.0, batch.before if batch.before.shape[1] else None)
+    z = generator.noise(len(batch.x), batch.x.shape[1], stream).to(batch.x.device)
+    made = generator(batch.phi, batch.series, z, 1.0, told(batch))
     generator.train()
     return made
+
+
+def strongest_attention(game: Game) -> float:
+    """The largest |gamma| in the generator; 0 where there is no attention."""
+    gammas = [float(part.gamma.detach().abs()) for part in game.generator.modules() if isinstance(part, Attention)]
+    return max(gammas, default=0.0)
 
 
 Sampler = Callable[[Batch], Tensor]
@@ -98,17 +105,17 @@ Sampler = Callable[[Batch], Tensor]
 def sampler_of(game: Game, seed: int) -> Sampler:
     """A function from conditions to made windows, with its own stream of noise."""
     stream = torch.Generator().manual_seed(seed)
-    return lambda batch: sample(game, batch, stream)
+    return lambda batch: sample(game, batch, stream).cpu()
 
 
 def bootstrap_sampler(windows: Windows, part: str, seed: int) -> Sampler:
     """The bootstrap, its profile and its donors from a part of the panel."""
     torch.manual_seed(seed)
-    known = torch.zeros(windows.values.shape[1], dtype=torch.bool)
-    starts = windows.starts[part]
-    known[starts[:, 1].unique()] = True
+    windows = windows.to(torch.device("cpu"))
+    starts, known = windows.starts[part], torch.zeros_like(windows.values, dtype=torch.bool)
+    for step in range(windows.length):
+        known[starts[:, 0], starts[:, 1] + step] = True
     profile = weekly_profile(windows.values, windows.week, known)
-    donors = starts[torch.randperm(len(starts))[:20_000]]
     return lambda batch: bootstrap(
-        profile, windows.week, windows.values, batch.series, batch.hours, donors, windows.length
+        profile, windows.week, windows.values, batch.series.cpu(), batch.hours.cpu(), starts, windows.length
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from companion.psa_gan.method import Condition
+from companion.psa_gan.method import Condition, Maker, stretched
 
 DAY, WEEK = 24, 168
 
 
-class RecurrentGenerator(nn.Module):
+class RecurrentGenerator(Maker):
     """RCGAN's generator: a GRU that gets the condition and fresh noise at every hour."""
 
     def __init__(self, series: int, width: int) -> None:
@@ -22,15 +22,14 @@ class RecurrentGenerator(nn.Module):
         self.gru = nn.GRU(self.condition.width + 1, width, batch_first=True)
         self.out = nn.Linear(width, 1)
 
-    @staticmethod
-    def noise(size: int, hours: int, generator: torch.Generator) -> Tensor:
+    def noise(self, size: int, hours: int, generator: torch.Generator) -> Tensor:
         """z (size, hours, 1)."""
         return torch.randn(size, hours, 1, generator=generator)
 
     def forward(
         self, phi: Tensor, series: Tensor, z: Tensor, alpha: float = 1.0, context: Tensor | None = None
     ) -> Tensor:
-        """x-hat (b, l) for phi (b, l, 4), series (b,), z (b, l, 1); it neither grows nor is told what was before."""
+        """x-hat (b, l) for phi (b, l, 8), series (b,), z (b, l, 1); it neither grows nor is told what was before."""
         seen = torch.cat([self.condition(phi, series), z], dim=2)
         return self.out(self.gru(seen)[0]).squeeze(2)
 
@@ -45,8 +44,8 @@ class RecurrentDiscriminator(nn.Module):
         self.out = nn.Linear(width, 1)
 
     def forward(self, x: Tensor, phi: Tensor, series: Tensor, alpha: float = 1.0) -> Tensor:
-        """D(x, y) (b,) for x (b, l), phi (b, l, 4), series (b,)."""
-        seen = torch.cat([self.condition(phi, series), x.unsqueeze(2)], dim=2)
+        """D(x, y) (b,) for x (b, l), phi (b, l, 8), series (b,)."""
+        seen = torch.cat([self.condition(phi, series), stretched(x).unsqueeze(2)], dim=2)
         return self.out(self.gru(seen)[0]).mean((1, 2))
 
 
@@ -54,9 +53,10 @@ class RecurrentDiscriminator(nn.Module):
 
 
 def weekly_profile(values: Tensor, week: Tensor, known: Tensor) -> Tensor:
-    """Mean of each series in each hour of the week, (N, 168); values (N, hours), week (hours,), known (hours,) bool."""
-    total = values.new_zeros(len(values), WEEK).index_add_(1, week[known], values[:, known])
-    return total / week[known].bincount(minlength=WEEK)
+    """Mean of each series in each hour of the week, (N, 168); values and known (bool) (N, hours), week (hours,)."""
+    empty = values.new_zeros(len(values), WEEK)
+    total, count = (empty.index_add(1, week, x * known) for x in (values, torch.ones_like(values)))
+    return total / count.clamp(min=1)
 
 
 def bootstrap(
@@ -64,17 +64,21 @@ def bootstrap(
 ) -> Tensor:
     """The profile of the asked hours plus what another day's window strayed from its own profile, (b, length).
 
-    series, hours (b,): the condition. donors (n, 2): windows that may lend, as series and hour; each condition takes a
-    random one of its series that begins at the same hour of the day.
+    series, hours (b,): the conditions. donors (n, 2): windows that may lend, as series and hour; each condition takes
+    a random one of its series that begins at the same hour of another day of the week, so that nothing is copied.
     """
-    steps = torch.arange(length)
-    lent = torch.stack([_donor(s, h, week, donors) for s, h in zip(series.tolist(), hours.tolist(), strict=True)])
+    lent, steps, row = lenders(week, series, hours, donors), torch.arange(length), series.unsqueeze(1)
     asked, given = hours.unsqueeze(1) + steps, lent.unsqueeze(1) + steps
-    row = series.unsqueeze(1)
     return profile[row, week[asked]] + values[row, given] - profile[row, week[given]]
 
 
-def _donor(series: int, hour: int, week: Tensor, donors: Tensor) -> Tensor:
-    mine = donors[donors[:, 0] == series, 1]
-    alike = mine[week[mine] % DAY == week[hour] % DAY]
-    return alike[torch.randint(len(alike), ()).item()]
+def lenders(week: Tensor, series: Tensor, hours: Tensor, donors: Tensor, tries: int = 20) -> Tensor:
+    """The hour at which each condition's lender begins, (b,)."""
+    keys, order = (donors[:, 0] * DAY + week[donors[:, 1]] % DAY).sort()
+    wanted = series * DAY + week[hours] % DAY
+    first, last = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
+    found = hours
+    for _ in range(tries):
+        drawn = first + (torch.rand(len(wanted)) * (last - first)).long()
+        found = torch.where(week[found] == week[hours], donors[order[drawn], 1], found)
+    return found

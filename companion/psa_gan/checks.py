@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from companion.psa_gan import judge
 from companion.psa_gan.jump import with_random_skip
 from companion.psa_gan.method import (
     Attention,
+    Block,
     Discriminator,
     Generator,
     moment_loss,
@@ -124,10 +126,10 @@ def distant_hours_meet_only_in_attention() -> float:
     """The slope of hour 0 of a block by hour 20 is 0 while gamma is 0, and is not once it is 0.7."""
     slopes = []
     for gamma in (0.0, 0.7):
-        maker, _ = players()
-        block = maker.blocks[1]
-        nn.init.constant_(block.attend.gamma, gamma)
-        h = torch.randn(1, 32, maker.condition.width + CHANNELS, dtype=torch.float64, requires_grad=True)
+        torch.manual_seed(0)
+        block = Block(CHANNELS, CHANNELS, 4).double()
+        nn.init.constant_(next(part for part in block.modules() if isinstance(part, Attention)).gamma, gamma)
+        h = torch.randn(1, 32, CHANNELS, dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(block(h)[0, 0].sum(), h)
         slopes.append(float(slope[0, 20].abs().max()))
     return slopes[0] if slopes[1] > 1e-6 else math.inf
@@ -209,7 +211,10 @@ def encoder_is_causal() -> float:
 def score_of_corruption(encode: judge.Trained, x: Tensor, y: Tensor) -> dict[str, float]:
     """Context-FID of real windows x (n, l) against themselves, another real sample y, and corrupted copies."""
     stream = torch.Generator().manual_seed(6)
-    found = {"the same windows": judge.context_fid(encode, x, x), "another real sample": judge.context_fid(encode, x, y)}
+    found = {
+        "the same windows": judge.context_fid(encode, x, x),
+        "another real sample": judge.context_fid(encode, x, y),
+    }
     return found | {name: judge.context_fid(encode, x, f(x, stream)) for name, f in judge.CORRUPTIONS.items()}
 
 
@@ -217,7 +222,7 @@ def score_grows_with_noise(encode: judge.Trained, x: Tensor) -> float:
     """0 on identical sets, and larger with every step of added noise: the largest step down, or what is not 0."""
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(6))
     scores = [judge.context_fid(encode, x, x + level * x.std() * noise) for level in (0, 0.2, 0.4, 0.8, 1.6)]
-    down = max(a - b for a, b in zip(scores, scores[1:], strict=False))
+    down = max(a - b for a, b in pairwise(scores))
     return max(scores[0], down, 0.0)
 
 

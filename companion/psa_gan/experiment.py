@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,21 +33,23 @@ from companion.psa_gan.arms import (
     bootstrap_sampler,
     fit,
     sampler_of,
+    strongest_attention,
 )
 from companion.psa_gan.forecast import augmented, ridge_error, seasonal_naive_error
 from companion.psa_gan.jump import jumps
+from companion.psa_gan.method import Generator
 from companion.psa_gan.panel import M4, PEDESTRIANS, Batch, Windows, windows
 from companion.psa_gan.speed import cost
-from companion.psa_gan.training import Game, Stage
+from companion.psa_gan.training import Game, Recipe, Stage
 
-REAL, ALONE, NAIVE = "another real sample", "alone", "as yesterday"
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
-WINDOWS, FEW = "windows", "few real windows"
+REAL, ALONE, NAIVE, MORE = "another real sample", "alone", "as yesterday", "300 more real windows"
+GRID = tuple(Recipe(lr, ratio) for lr, ratio in product((2e-3, 4e-3, 8e-3), (1.0, 4.0)))
+WINDOWS = "windows"
 
 
 @dataclass(frozen=True)
 class Config(ScaledConfig):
-    """All sizes of the lesson. The learning rates, one an arm, were chosen on other seeds and blocks (see `choose`)."""
+    """All sizes of the lesson. The recipes, one an arm, were chosen on other seeds and blocks (see `choose`)."""
 
     seeds: int = 5
     data: str = PEDESTRIANS
@@ -57,11 +60,11 @@ class Config(ScaledConfig):
     arms: tuple[str, ...] = (PSA, NO_GROWTH, NO_ATTENTION, NO_MOMENTS, RECURRENT)
     sizes: Sizes = Sizes()
     steps: tuple[tuple[str, int], ...] = ()
-    rates: tuple[tuple[str, float], ...] = tuple((arm, 4e-3) for arm in ARMS)
+    recipes: tuple[tuple[str, Recipe], ...] = tuple((arm, Recipe(4e-3)) for arm in ARMS)
     encoder: tuple[int, int, int] = (900, 32, 7)
     judged: int = 2000
     horizon: int = 8
-    few: int = 10
+    few: tuple[int, ...] = (5, 10, 30, 100)
     draws: int = 8
     made: int = 300
     near: int = 400
@@ -74,15 +77,16 @@ class Config(ScaledConfig):
         },
         "study": {"seeds": 10},
         "paper": {
-            "data": "electricity_nips", "length": 256, "seeds": 3, "horizon": 24, "judged": 5120, "timed": (256, 128, 5),
+            "data": "electricity_nips", "length": 256, "seeds": 3, "horizon": 24, "judged": 5120,
             "sizes": Sizes(channels=32, batch=128, steps=350_000, last=0.5), "encoder": (3000, 32, 7),
-            "rates": tuple((arm, 5e-5) for arm in ARMS),
+            "timed": (256, 128, 5),
+            "recipes": tuple((arm, Recipe(5e-5)) for arm in ARMS),
         },
     }  # fmt: skip
 
-    def rate(self, arm: str) -> float:
-        """The learning rate of an arm; without fading it is that of PSA-GAN."""
-        return dict(self.rates)[arm]
+    def recipe(self, arm: str) -> Recipe:
+        """The recipe of an arm."""
+        return dict(self.recipes)[arm]
 
 
 # ---------------------------------------------------------------- what is judged, and on what
@@ -90,13 +94,17 @@ class Config(ScaledConfig):
 
 @dataclass(frozen=True)
 class Bench:
-    """What all arms of a seed are judged on: real test windows twice, training conditions, and the encoder."""
+    """What all arms of a seed are judged on.
+
+    test: conditions of real test windows, and those windows. other: as many others, (n, l). conditions: of training
+    weeks. memory: training windows (m, l). few: by their number, some draws of a few training windows.
+    """
 
     test: Batch
-    other: Batch
+    other: Tensor
     conditions: Batch
     memory: Tensor
-    few: list[Tensor]
+    few: dict[int, list[Tensor]]
     encode: judge.Trained
 
 
@@ -106,10 +114,10 @@ def bench(config: Config, data: Windows, seed: int) -> Bench:
     steps, batch, own_seed = config.encoder
     return Bench(
         data.draw(config.test, config.judged, stream),
-        data.draw(config.test, config.judged, stream),
+        data.draw(config.test, config.judged, stream).x.cpu(),
         data.draw(config.train, config.made, stream),
-        data.draw(config.train, 10 * config.judged, stream).x,
-        [data.draw(config.train, config.few, stream).x for _ in range(config.draws)],
+        data.draw(config.train, 10 * config.judged, stream).x.cpu(),
+        {n: [data.draw(config.train, n, stream).x.cpu() for _ in range(config.draws)] for n in config.few},
         judge.trained_encoder(config.data, config.length, config.train, steps, batch, own_seed),
     )
 
@@ -119,17 +127,15 @@ def log_fid(encode: judge.Trained, real: Tensor, made: Tensor) -> float:
     return float(np.log10(max(judge.context_fid(encode, real, made), 1e-6)))
 
 
-def judged(name: str, sampler: Sampler, table: Bench, config: Config, seed: int) -> list[Measurement]:
-    """One arm's scores: Context-FID, spectrum, use as training data alone, and distance to the nearest real window."""
-    made = sampler(table.test).cpu()
+def scores(name: str, made: Tensor, table: Bench, config: Config, seed: int) -> list[Measurement]:
+    """Context-FID, spectrum, and use as the only training data, of windows (n, l) under the test conditions."""
     real = table.test.x.cpu()
     found = {
         "Context-FID": log_fid(table.encode, real, made),
         "log-spectral distance": judge.log_spectral_distance(real, made),
-        "NRMSE": ridge_error(made, table.other.x, config.horizon),
+        "NRMSE": ridge_error(made, table.other, config.horizon),
     }
-    rows = [Measurement(metric, name, WINDOWS, seed, value) for metric, value in found.items()]
-    return [*rows, nearness(name, sampler(table.conditions).cpu(), table, config, seed)]
+    return [Measurement(metric, name, WINDOWS, seed, value) for metric, value in found.items()]
 
 
 def nearness(name: str, x: Tensor, table: Bench, config: Config, seed: int) -> Measurement:
@@ -140,15 +146,15 @@ def nearness(name: str, x: Tensor, table: Bench, config: Config, seed: int) -> M
 
 def references(table: Bench, config: Config, seed: int) -> list[Measurement]:
     """What real windows themselves score, and the forecast that needs no training."""
-    found = {
-        "Context-FID": log_fid(table.encode, table.test.x, table.other.x),
-        "log-spectral distance": judge.log_spectral_distance(table.test.x, table.other.x),
-        "NRMSE": ridge_error(table.memory[: config.judged], table.other.x, config.horizon),
-    }
-    rows = [Measurement(metric, REAL, WINDOWS, seed, value) for metric, value in found.items()]
-    naive = seasonal_naive_error(table.other.x, config.horizon)
-    rows += [Measurement("NRMSE", NAIVE, WINDOWS, seed, naive), nearness(REAL, table.test.x, table, config, seed)]
-    return rows
+    rows = scores(REAL, table.other, table, config, seed)
+    trained_on_real = ridge_error(table.memory[: config.judged], table.other, config.horizon)
+    naive = seasonal_naive_error(table.other, config.horizon)
+    return [
+        *(row for row in rows if row.metric != "NRMSE"),
+        Measurement("NRMSE", REAL, WINDOWS, seed, trained_on_real),
+        Measurement("NRMSE", NAIVE, WINDOWS, seed, naive),
+        nearness(REAL, table.test.x.cpu(), table, config, seed),
+    ]
 
 
 # ---------------------------------------------------------------- the experiment
@@ -159,13 +165,14 @@ def trained(config: Config, data: Windows, arm: str, seed: int) -> tuple[Game, l
     rows: list[Measurement] = []
 
     def watch(game: Game, stage: Stage, step: int) -> None:
-        if arm == PSA and step == 0 and stage is game.stages[-1]:
+        if arm == PSA and step == 0 and stage is game.stages[-1] and isinstance(game.generator, Generator):
             rows.extend(jumps(game.generator, data.draw(config.train, 256, torch.Generator().manual_seed(seed)), seed))
 
     begin = time.process_time()
     sizes = replace(config.sizes, steps=dict(config.steps).get(arm, config.sizes.steps))
-    game = fit(arm, data, config.train, config.rate(arm), sizes, seed, watch)
-    return game, [*rows, Measurement("CPU seconds", arm, WINDOWS, seed, time.process_time() - begin)]
+    game = fit(arm, data, config.train, config.recipe(arm), sizes, seed, watch)
+    rows.append(Measurement("CPU seconds", arm, WINDOWS, seed, time.process_time() - begin))
+    return game, [*rows, Measurement("gamma", arm, WINDOWS, seed, strongest_attention(game))]
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
@@ -178,7 +185,8 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
         game, found = trained(config, data, arm, seed)
         samplers[arm], rows = sampler_of(game, seed), rows + found
     for arm, sampler in samplers.items():
-        rows += judged(arm, sampler, table, config, seed)
+        rows += scores(arm, sampler(table.test), table, config, seed)
+        rows.append(nearness(arm, sampler(table.conditions), table, config, seed))
     length, batch, repeats = config.timed
     timed = replace(config.sizes, batch=batch)
     longer = windows(config.data, length).to(device)
@@ -188,41 +196,81 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
 
 def helped(samplers: Mapping[str, Sampler], table: Bench, config: Config, seed: int) -> list[Measurement]:
     """Forecast errors of a few real windows alone, and with made ones for dates of the training weeks."""
-    made = {arm: sampler(table.conditions).cpu() for arm, sampler in samplers.items()}
-    made["more real windows"] = table.conditions.x.cpu()
-    few = [own.cpu() for own in table.few]
-    found = augmented(few, made, table.other.x.cpu(), config.horizon)
-    return [Measurement("NRMSE", name, f"{config.few} real windows", seed, value) for name, value in found.items()]
+    made = {arm: sampler(table.conditions) for arm, sampler in samplers.items()}
+    made[MORE] = table.conditions.x.cpu()
+    found = {n: augmented(few, made, table.other, config.horizon) for n, few in table.few.items()}
+    return [
+        Measurement("NRMSE", name, few_windows(n), seed, value)
+        for n, errors in found.items()
+        for name, value in errors.items()
+    ]
 
 
-# ---------------------------------------------------------------- how the learning rates were chosen
+def few_windows(n: int) -> str:
+    """The setting with so many real windows."""
+    return f"{n} real windows"
+
+
+# ---------------------------------------------------------------- how the recipes were chosen
 
 
 def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """What every arm scores at every learning rate, on blocks that give no evidence: minus log10 of Context-FID."""
+    """What every arm scores under every recipe, on blocks that give no evidence: minus log10 of Context-FID."""
     data = windows(config.data, config.length, config.before).to(device)
     table, rows = bench(config, data, seed), []
     for arm in config.arms:
-        for lr in RATES:
-            sampler = sampler_of(fit(arm, data, config.train, lr, config.sizes, seed), seed)
-            score = -log_fid(table.encode, table.test.x.cpu(), sampler(table.test).cpu())
-            rows.append(Measurement("minus log10 Context-FID", arm, describe(lr), seed, score))
+        for recipe in GRID:
+            sampler = sampler_of(fit(arm, data, config.train, recipe, config.sizes, seed), seed)
+            score = -log_fid(table.encode, table.test.x.cpu(), sampler(table.test))
+            rows.append(Measurement("minus log10 Context-FID", arm, str(recipe), seed, score))
     return rows
-
-
-def describe(lr: float) -> str:
-    """A candidate in words."""
-    return f"lr {lr:g}"
 
 
 def chosen(config: Config) -> dict[str, str]:
     """Arm -> the candidate that the configuration uses, in words."""
-    return {arm: describe(config.rate(arm)) for arm in config.arms}
+    return {arm: str(config.recipe(arm)) for arm in config.arms}
+
+
+# ---------------------------------------------------------------- the paper's shapes
+
+
+def steps_at_scale(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Seconds of a step of each player, of all arms of the configuration."""
+    length, batch, repeats = config.timed
+    data = windows(config.data, length).to(device)
+    return cost(data, config.arms, replace(config.sizes, batch=batch), repeats, seed)
 
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 CHOICE = replace(STUDY, train="fit", test="choose")
+LONG = replace(STUDY, length=256, seeds=6, horizon=24, few=(10,), arms=(NO_ATTENTION, NEITHER, RECURRENT))
 FURTHER = {
-    "choice": Plan(choose, replace(CHOICE, seeds=2, rates=()), first_seed=100),
+    "choice": Plan(choose, replace(CHOICE, seeds=3, recipes=(), arms=(*LAPTOP.arms, NEITHER)), first_seed=100),
     "rehearsal": Plan(experiment, replace(CHOICE, seeds=10), first_seed=200),
+    "three times longer": Plan(
+        experiment,
+        replace(
+            STUDY,
+            seeds=5,
+            sizes=Sizes(steps=900),
+            arms=(*LAPTOP.arms, NEITHER, NO_FADE, RECURRENT_PLAIN),
+        ),
+    ),
+    "length 256, equal steps": Plan(experiment, replace(LONG, sizes=Sizes(steps=150))),
+    "length 256, equal seconds": Plan(
+        experiment, replace(LONG, steps=((NO_ATTENTION, 700), (NEITHER, 500), (RECURRENT, 80)))
+    ),
+    "another encoder": Plan(experiment, replace(STUDY, encoder=(900, 32, 8), seeds=5)),
+    "with context": Plan(experiment, replace(STUDY, before=16, arms=(PSA, CONTEXT), seeds=5)),
+    "M4 hourly": Plan(experiment, replace(STUDY, data=M4, seeds=3)),
+    "paper's shapes": Plan(
+        steps_at_scale,
+        replace(
+            STUDY,
+            seeds=1,
+            sizes=Sizes(channels=32),
+            timed=(256, 128, 3),
+            arms=(PSA, NO_ATTENTION, RECURRENT),
+        ),
+    ),
 }

@@ -39,9 +39,7 @@ def normed_error(said: np.ndarray, true: np.ndarray) -> float:
     return float(100 * np.sqrt(((said - true) ** 2).mean()) / true.mean())
 
 
-def augmented(
-    few: Sequence[Tensor], made: Mapping[str, Tensor], test: Tensor, horizon: int
-) -> dict[str, float]:
+def augmented(few: Sequence[Tensor], made: Mapping[str, Tensor], test: Tensor, horizon: int) -> dict[str, float]:
     """Mean error over the draws in `few` of training on those windows alone, and on them with each of `made`."""
     errors = {"alone": [ridge_error(own, test, horizon) for own in few]}
     for name, extra in made.items():

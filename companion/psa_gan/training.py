@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from companion.errors import CompanionError
-from companion.psa_gan.method import discriminator_loss, generator_loss, moment_loss, pool
+from companion.psa_gan.method import Maker, discriminator_loss, generator_loss, moment_loss, pool
 from companion.psa_gan.panel import Batch, Windows
 
 BETAS = (0.5, 0.99)
@@ -45,14 +45,29 @@ def grown(depth: int, steps: int) -> list[Stage]:
     return [Stage(depth, steps, 0)]
 
 
+class Recipe(NamedTuple):
+    """What is chosen for each arm: the generator's learning rate, and how often that the discriminator's is."""
+
+    lr: float
+    ratio: float = 1.0
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The learning rates of the generator and of the discriminator."""
+        return self.lr, self.ratio * self.lr
+
+    def __str__(self) -> str:
+        return f"lr {self.lr:g}, discriminator {self.ratio:g} x"
+
+
 @dataclass
 class Game:
     """Two players, what they are taught with, and their plan; `moment` is lambda_M, `losses` those of the last step."""
 
-    generator: nn.Module
+    generator: Maker
     discriminator: nn.Module
     stages: list[Stage]
-    lr: float
+    recipe: Recipe
     moment: float
     batch: int
     amp: bool = False
@@ -61,8 +76,8 @@ class Game:
 
     def __post_init__(self) -> None:
         self.optimizers = [
-            torch.optim.Adam(player.parameters(), self.lr, BETAS, fused=True)
-            for player in (self.generator, self.discriminator)
+            torch.optim.Adam(player.parameters(), lr, BETAS, fused=True)
+            for player, lr in zip((self.generator, self.discriminator), self.recipe.rates, strict=True)
         ]
 
 
@@ -72,9 +87,14 @@ def rate(step: int, steps: int) -> float:
 
 
 def shrunk(batch: Batch, hours: int) -> tuple[Tensor, Tensor]:
-    """Real windows and calendar pooled to so many hours: (b, hours), (b, hours, 4)."""
+    """Real windows and calendar pooled to so many hours: (b, hours), (b, hours, 8)."""
     times = batch.x.shape[1] // hours
     return pool(batch.x, times), pool(batch.phi, times)
+
+
+def told(batch: Batch) -> Tensor | None:
+    """The hours before the windows, (b, c), where the batch has them."""
+    return batch.before if batch.before.shape[1] else None
 
 
 def play(game: Game, batch: Batch, hours: int, alpha: float, stream: torch.Generator) -> None:
@@ -83,7 +103,7 @@ def play(game: Game, batch: Batch, hours: int, alpha: float, stream: torch.Gener
     device = real.device
     z = game.generator.noise(len(real), hours, stream).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=game.amp):
-        fake = game.generator(phi, batch.series, z, alpha, batch.before if batch.before.shape[1] else None)
+        fake = game.generator(phi, batch.series, z, alpha, told(batch))
         both = (torch.cat([real, fake.detach()]), torch.cat([phi, phi]), batch.series.repeat(2))
         scores = game.discriminator(*both, alpha).float()
     loss_d = discriminator_loss(*scores.chunk(2))
@@ -126,9 +146,8 @@ def train(
     for count, (stage, step) in enumerate(plan[done:], start=done + 1):
         if watch:
             watch(game, stage, step)
-        for optimizer in game.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = game.lr * rate(count - 1, len(plan))
+        for optimizer, lr in zip(game.optimizers, game.recipe.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = lr * rate(count - 1, len(plan))
         hours = windows.length >> (game.stages[-1].level - stage.level)
         play(game, windows.draw(part, game.batch, stream), hours, stage.alpha(step), stream)
         if checkpoint and count % every == 0:
