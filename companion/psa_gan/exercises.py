@@ -46,9 +46,7 @@ def wrong_fade_tiled(old: Tensor, new: Tensor, alpha: float) -> Tensor:
 def check_frechet(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
     """Against the package for covariances that commute and that do not, and that it is the same both ways."""
     zero, one = torch.zeros(6, dtype=torch.float64), torch.eye(6, dtype=torch.float64)
-    require_close(
-        answer(zero, 4 * one, zero + 1, one), 12.0, 1e-6, "of 2 x identity and identity, means 1 apart, it is"
-    )
+    require_close(answer(zero, 4 * one, zero + 1, one), 12.0, 1e-6, "for 4 x identity and identity, the distance")
     mu, sigma, other, tau = checks.matrices()
     wanted = float(judge.frechet(mu, sigma, other, tau))
     require_close(answer(mu, sigma, other, tau), wanted, 1e-6, "for covariances with other axes, the distance")
@@ -225,15 +223,16 @@ def _exercise(id: str, title: str, stars: int, minutes: int, statement: str, **p
 EXERCISES = (
     _exercise(
         "E1", "Fade in", 1, 10,
-        "Write `fade(old, new, alpha)`: the output while a level fades in. old is (n, l), what the net made before; new "
-        "is (n, 2 l), what the new level makes; at alpha = 0 nothing may have changed, and at 1 the new level is alone.",
+        "Write `fade(old, new, alpha)`: the output while a level fades in. old is (n, l), what the net made before; "
+        "new is (n, 2 l), what the new level makes; at alpha = 0 nothing may have changed, and at 1 the new level is "
+        "alone.",
         check=check_fade, hints=("Upsample the old output: every hour twice.", "A straight line between the two."),
         solution=solve_fade, wrong=(wrong_fade_turned, wrong_fade_tiled),
     ),
     _exercise(
         "E2", "The Fréchet distance", 2, 25,
-        "Write `distance(mu, sigma, other_mu, other_sigma)` of two Gaussians with `torch.linalg.eigh`, without a general "
-        "matrix root. Two covariances need not have the same axes.",
+        "Write `distance(mu, sigma, other_mu, other_sigma)` of two Gaussians with `torch.linalg.eigh`, without a "
+        "general matrix root. Two covariances need not have the same axes.",
         check=check_frechet,
         hints=("The root of a symmetric matrix: its eigenvectors, and the roots of its eigenvalues.",
                "tr (S T)^(1/2) = tr (S^(1/2) T S^(1/2))^(1/2), and what stands in there is symmetric."),
@@ -241,8 +240,9 @@ EXERCISES = (
     ),
     _exercise(
         "E3", "A score that is never zero", 2, 20,
-        "Write `floor(n, d)`: the score that two samples of n from the same standard normal distribution in d dimensions "
-        "get on average. Simulate it, or derive its first order. What does a paper owe its reader beside every score?",
+        "Write `floor(n, d)`: the score that two samples of n from the same standard normal distribution in d "
+        "dimensions get on average. Simulate it, or derive its first order. What does a paper owe its reader beside "
+        "every score?",
         check=check_floor,
         hints=("`psa_gan.judge.gaussian` and `psa_gan.judge.frechet` are all you need.",
                "The means alone are 2 d / n apart; the covariances add d (d + 1) / (2 n)."),
@@ -250,24 +250,26 @@ EXERCISES = (
     ),
     _exercise(
         "E4", "What the moment loss cannot see", 2, 15,
-        "Write `blind(real)`: other windows of the same shape, whose moment loss against `real` (n, l) is zero, and whose "
-        "hours follow each other quite differently. So why does the discriminator have to stay?",
+        "Write `blind(real)`: other windows of the same shape, whose moment loss against `real` (n, l) is zero, and "
+        "whose hours follow each other quite differently. So why does the discriminator have to stay?",
         check=check_blind, hints=("Mean and standard deviation do not know the order of the hours.",),
         solution=solve_blind, wrong=(wrong_blind_level, wrong_blind_turned),
     ),
     _exercise(
         "E5", "Fill a gap", 3, 30,
-        "Write `fill(x, made)`: windows x (n, l) with NaN where a sensor failed, and made (n, k, l), k made windows for the "
-        "same sensor and dates. Return x with the gaps filled; one made window in nine may be a stray. Then hide 50 hours "
-        "of two sensors from *all* training, fill them with your own generator, and compare with the weekly profile.",
+        "Write `fill(x, made)`: windows x (n, l) with NaN where a sensor failed, and made (n, k, l), k made windows "
+        "for the same sensor and dates. Return x with the gaps filled; one made window in nine may be a stray. Then "
+        "hide 50 hours of two sensors from *all* training, fill them with your own generator, and compare with the "
+        "weekly profile.",
         check=check_gap, hints=("Which average does not care for one stray among nine?",),
         solution=solve_gap, wrong=(wrong_gap_line, wrong_gap_mean, wrong_gap_everywhere),
     ),
     _exercise(
         "E6", "Research: chance at every level", 4, 120,
-        "All noise enters at eight hours; later levels add none. First write `level(x, hours)`: what a real window x (n, l) "
-        "is shown as while the net makes only so many hours. Then give every level noise of its own, at length 256, and "
-        "report Context-FID *and* the log-spectral distance of three seeds: claim a gain only if all three agree.",
+        "All noise enters at eight hours; later levels add none. First write `level(x, hours)`: what a real "
+        "window x (n, l) is shown as while the net makes only so many hours. Then give every level noise of its own, at "
+        "length 256, and report Context-FID *and* the log-spectral distance of three seeds: claim a gain only if all three "
+        "agree.",
         check=check_levels, hints=("Means of neighbouring hours keep the level; every second hour does not.",),
         solution=solve_levels, wrong=(wrong_levels_thinned, wrong_levels_cut),
     ),
