@@ -1,1 +1,86 @@
-"""PSA-GAN."""
+"""PSA-GAN: a GAN for time series that grows level by level, a score for what it makes, and a test of its use."""
+
+from companion.psa_gan import baselines, checks, figures, forecast, judge, method, speed, training
+from companion.psa_gan.arms import (
+    BOOTSTRAP,
+    CONTEXT,
+    NEITHER,
+    NO_ATTENTION,
+    NO_FADE,
+    NO_GROWTH,
+    NO_MOMENTS,
+    PSA,
+    RECURRENT,
+    RECURRENT_PLAIN,
+    Sizes,
+    bootstrap_sampler,
+    fit,
+    sampler_of,
+)
+from companion.psa_gan.experiment import ALONE, FURTHER, MORE, NAIVE, REAL, WINDOWS, Config, bench, experiment
+from companion.psa_gan.judge import context_fid, frechet
+from companion.psa_gan.jump import AT_ONCE, FADED, RANDOM_SKIP
+from companion.psa_gan.method import (
+    Attention,
+    Discriminator,
+    Generator,
+    generator_loss,
+    moment_loss,
+    moments,
+    pool,
+    upsample,
+)
+from companion.psa_gan.panel import windows
+from companion.psa_gan.story import eight_numbers, tell
+from companion.psa_gan.training import Recipe
+
+__all__ = [
+    "ALONE",
+    "AT_ONCE",
+    "BOOTSTRAP",
+    "CONTEXT",
+    "FADED",
+    "FURTHER",
+    "MORE",
+    "NAIVE",
+    "NEITHER",
+    "NO_ATTENTION",
+    "NO_FADE",
+    "NO_GROWTH",
+    "NO_MOMENTS",
+    "PSA",
+    "RANDOM_SKIP",
+    "REAL",
+    "RECURRENT",
+    "RECURRENT_PLAIN",
+    "WINDOWS",
+    "Attention",
+    "Config",
+    "Discriminator",
+    "Generator",
+    "Recipe",
+    "Sizes",
+    "baselines",
+    "bench",
+    "bootstrap_sampler",
+    "checks",
+    "context_fid",
+    "eight_numbers",
+    "experiment",
+    "figures",
+    "fit",
+    "forecast",
+    "frechet",
+    "generator_loss",
+    "judge",
+    "method",
+    "moment_loss",
+    "moments",
+    "pool",
+    "sampler_of",
+    "speed",
+    "tell",
+    "training",
+    "upsample",
+    "windows",
+]

@@ -266,10 +266,10 @@ EXERCISES = (
     ),
     _exercise(
         "E6", "Research: chance at every level", 4, 120,
-        "All noise enters at eight hours; later levels add none. First write `level(x, hours)`: what a real "
-        "window x (n, l) is shown as while the net makes only so many hours. Then give every level noise of its own, at "
-        "length 256, and report Context-FID *and* the log-spectral distance of three seeds: claim a gain only if all three "
-        "agree.",
+        "All noise enters at eight hours; later levels add none. First write `level(x, hours)`: what a real window "
+        "x (n, l) is shown as while the net makes only so many hours. Then give every level noise of its own, at "
+        "length 256, and report Context-FID *and* the log-spectral distance of three seeds: claim a gain only if "
+        "all three agree.",
         check=check_levels, hints=("Means of neighbouring hours keep the level; every second hour does not.",),
         solution=solve_levels, wrong=(wrong_levels_thinned, wrong_levels_cut),
     ),

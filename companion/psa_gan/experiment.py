@@ -60,7 +60,17 @@ class Config(ScaledConfig):
     arms: tuple[str, ...] = (PSA, NO_GROWTH, NO_ATTENTION, NO_MOMENTS, RECURRENT)
     sizes: Sizes = Sizes()
     steps: tuple[tuple[str, int], ...] = ()
-    recipes: tuple[tuple[str, Recipe], ...] = tuple((arm, Recipe(4e-3)) for arm in ARMS)
+    recipes: tuple[tuple[str, Recipe], ...] = (
+        (PSA, Recipe(2e-3, 1.0)),
+        (NO_GROWTH, Recipe(4e-3, 4.0)),
+        (NO_ATTENTION, Recipe(4e-3, 1.0)),
+        (NEITHER, Recipe(4e-3, 1.0)),
+        (NO_MOMENTS, Recipe(2e-3, 4.0)),
+        (RECURRENT, Recipe(8e-3, 1.0)),
+        (NO_FADE, Recipe(2e-3, 1.0)),  # PSA-GAN's
+        (CONTEXT, Recipe(2e-3, 1.0)),  # PSA-GAN's
+        (RECURRENT_PLAIN, Recipe(8e-3, 1.0)),  # the recurrent GAN's
+    )
     encoder: tuple[int, int, int] = (900, 32, 7)
     judged: int = 2000
     horizon: int = 8
@@ -72,8 +82,8 @@ class Config(ScaledConfig):
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "sizes": Sizes(channels=8, batch=8, steps=10), "encoder": (60, 8, 7), "judged": 200,
-            "draws": 2, "made": 40, "near": 50, "timed": (64, 8, 1),
+            "seeds": 2, "sizes": Sizes(channels=8, batch=8, steps=20), "encoder": (600, 32, 7),
+            "draws": 2, "near": 50, "timed": (64, 8, 1),
         },
         "study": {"seeds": 10},
         "paper": {
@@ -190,7 +200,9 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     length, batch, repeats = config.timed
     timed = replace(config.sizes, batch=batch)
     longer = windows(config.data, length).to(device)
-    rows += cost(longer, tuple(arm for arm in (PSA, RECURRENT) if arm in config.arms), timed, repeats, seed)
+    rows += cost(
+        longer, tuple(arm for arm in (PSA, NO_ATTENTION, RECURRENT) if arm in config.arms), timed, repeats, seed
+    )
     return rows + helped(samplers, table, config, seed)
 
 
@@ -262,7 +274,7 @@ FURTHER = {
     ),
     "another encoder": Plan(experiment, replace(STUDY, encoder=(900, 32, 8), seeds=5)),
     "with context": Plan(experiment, replace(STUDY, before=16, arms=(PSA, CONTEXT), seeds=5)),
-    "M4 hourly": Plan(experiment, replace(STUDY, data=M4, seeds=3)),
+    "M4 hourly": Plan(experiment, replace(STUDY, data=M4, seeds=3, timed=(64, 16, 1))),
     "paper's shapes": Plan(
         steps_at_scale,
         replace(
