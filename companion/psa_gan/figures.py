@@ -96,7 +96,8 @@ def film(story: Story) -> Figure:
                 )
         axes[0, k].set_title(f"{real.shape[1]} numbers")
         axes[-1, k].set_xlabel("hour of the window")
-    axes[0, 0].legend(loc="upper left", fontsize=8)
+    axes[0, 0].set_ylim(-0.15, 1.25)
+    axes[0, 0].legend(loc="upper left", fontsize=8, ncols=2)
     axes[count // 2, 0].set_ylabel("scaled count")
     return figure
 

@@ -13,7 +13,6 @@ import torch
 
 from companion import data
 from companion.lab import judge, load_lesson, load_record, values
-from companion.lab.evidence import HOLDS
 from companion.lab.figures import png
 from companion.psa_gan import figures, panel, story
 from companion.psa_gan.arms import BOOTSTRAP, CONTEXT, PSA, RECURRENT, Sizes
@@ -142,7 +141,7 @@ class TestRecord:
     def test_a_fade_in_from_the_identity_never_jumps(self) -> None:
         run = load_record("psa_gan").runs["study"]
         assert values(run.measurements, "jump", "faded in", "last level").max() < 1e-5
-        assert load_lesson("psa_gan").claim("C3").expected["study"] == HOLDS
+        assert values(run.measurements, "jump", "at once", "last level").min() > 0.2
 
 
 @needs_pedestrians
