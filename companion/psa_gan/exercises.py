@@ -11,7 +11,7 @@ from torch import Tensor
 
 from companion.lab.exercises import Exercise, NotYet, require_close
 from companion.psa_gan import checks, judge
-from companion.psa_gan.method import moment_loss, pool, upsample
+from companion.psa_gan.method import moment_loss, upsample
 
 # ---------------------------------------------------------------- E1: fade by hand
 
@@ -191,31 +191,6 @@ def wrong_gap_everywhere(x: Tensor, made: Tensor) -> Tensor:
     return made.median(1).values
 
 
-# ---------------------------------------------------------------- E6: pool what is real
-
-
-def check_levels(answer: Callable[[Tensor, int], Tensor]) -> None:
-    """The real window at each level; the mean must stay."""
-    x = checks.conditions(32)[0]
-    for hours in (8, 16, 32):
-        require_close(answer(x, hours), pool(x, 32 // hours), 1e-9, f"the window of {hours} hours")
-
-
-def solve_levels(x: Tensor, hours: int) -> Tensor:
-    """Means of neighbouring hours."""
-    return x.unflatten(1, (hours, -1)).mean(2)
-
-
-def wrong_levels_thinned(x: Tensor, hours: int) -> Tensor:
-    """Keeps every second hour, which is another series than its mean."""
-    return x[:, :: x.shape[1] // hours]
-
-
-def wrong_levels_cut(x: Tensor, hours: int) -> Tensor:
-    """Keeps the first hours."""
-    return x[:, :hours]
-
-
 def _exercise(id: str, title: str, stars: int, minutes: int, statement: str, **parts: Any) -> Exercise:
     return Exercise(id, title, stars, minutes, statement, **parts)
 
@@ -256,21 +231,12 @@ EXERCISES = (
         solution=solve_blind, wrong=(wrong_blind_level, wrong_blind_turned),
     ),
     _exercise(
-        "E5", "Fill a gap", 3, 30,
+        "E5", "Research: fill a gap", 4, 90,
         "Write `fill(x, made)`: windows x (n, l) with NaN where a sensor failed, and made (n, k, l), k made windows "
         "for the same sensor and dates. Return x with the gaps filled; one made window in nine may be a stray. Then "
         "hide 50 hours of two sensors from *all* training, fill them with your own generator, and compare with the "
         "weekly profile.",
         check=check_gap, hints=("Which average does not care for one stray among nine?",),
         solution=solve_gap, wrong=(wrong_gap_line, wrong_gap_mean, wrong_gap_everywhere),
-    ),
-    _exercise(
-        "E6", "Research: chance at every level", 4, 120,
-        "All noise enters at eight hours; later levels add none. First write `level(x, hours)`: what a real window "
-        "x (n, l) is shown as while the net makes only so many hours. Then give every level noise of its own, at "
-        "length 256, and report Context-FID *and* the log-spectral distance of three seeds: claim a gain only if "
-        "all three agree.",
-        check=check_levels, hints=("Means of neighbouring hours keep the level; every second hour does not.",),
-        solution=solve_levels, wrong=(wrong_levels_thinned, wrong_levels_cut),
     ),
 )  # fmt: skip
