@@ -82,14 +82,14 @@ class Config(ScaledConfig):
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "sizes": Sizes(channels=8, batch=8, steps=20), "encoder": (600, 32, 7),
-            "draws": 2, "near": 50, "timed": (64, 8, 1),
+            "seeds": 2, "sizes": Sizes(channels=8, batch=8, steps=10), "encoder": (400, 32, 7),
+            "draws": 2, "near": 50, "timed": (256, 16, 1),
         },
         "study": {"seeds": 10},
         "paper": {
             "data": "electricity_nips", "length": 256, "seeds": 3, "horizon": 24, "judged": 5120,
             "sizes": Sizes(channels=32, batch=128, steps=350_000, last=0.5), "encoder": (3000, 32, 7),
-            "timed": (256, 128, 5),
+            "timed": (256, 16, 5),
             "recipes": tuple((arm, Recipe(5e-5)) for arm in ARMS),
         },
     }  # fmt: skip

@@ -28,7 +28,7 @@ def ranking(rows: Sequence[Measurement], arms: Sequence[str], ladder: Mapping[st
     height = 0.42 * (len(arms) + 1 + len(ladder)) + 1.0
     figure, (top, low) = new_figure_rows(len(arms) + 1, len(ladder), width=7.6, height=height)
     _log_rows(top, {arm: values(rows, "Context-FID", arm, WINDOWS) for arm in (REAL, *arms)})
-    _log_rows(low, {name: np.log10([score]) for name, score in ladder.items()})
+    _log_rows(low, {name: np.log10([score]) for name, score in sorted(ladder.items(), key=lambda pair: pair[1])})
     top.set_title("made windows, a dot a seed, a bar and a number for the mean")
     low.set_title("real windows, spoiled")
     low.set(xlabel="Context-FID (smaller is better)")
@@ -143,12 +143,10 @@ def autocorrelation(x: Tensor) -> np.ndarray:
 def augmentation(rows: Sequence[Measurement], few: Sequence[int], arms: Sequence[str]) -> Figure:
     """Forecast error against the number of real windows, alone and with made ones; two references as lines."""
     figure, ax = new_figure(width=7.8, height=4.2)
-    ends, names = [], (ALONE, *arms, MORE)
-    for i, name in enumerate(names):
+    for i, name in enumerate((ALONE, *arms, MORE)):
         found = np.array([values(rows, "NRMSE", name, few_windows(n)) for n in few])
-        ax.plot(few, found.mean(1), MARKERS[i], ls=DASHES[i % len(DASHES)], color=f"C{i}", lw=1.8)
-        label = "real windows alone" if name == ALONE else f"+ {name}"
-        ends.append((float(found.mean(1)[-1]), label, INK))
+        label = "real windows alone" if name == ALONE else f"+ {name}" if name == MORE else f"+ 300 of {name}"
+        ax.plot(few, found.mean(1), MARKERS[i], ls=DASHES[i % len(DASHES)], color=f"C{i}", lw=1.8, label=label)
     naive = float(values(rows, "NRMSE", NAIVE, WINDOWS).mean())
     ax.axhline(naive, color=INK, lw=1, ls=":")
     ax.text(few[0], naive, "as yesterday", va="bottom", fontsize=9)
@@ -156,7 +154,7 @@ def augmentation(rows: Sequence[Measurement], few: Sequence[int], arms: Sequence
     ax.set_xticks(few, [str(n) for n in few])
     ax.minorticks_off()
     ax.set(xlabel="real windows", ylabel="forecast error, % of the mean")
-    label_right(ax, float(few[-1]), ends)
+    ax.legend(loc="upper right")
     return figure
 
 
