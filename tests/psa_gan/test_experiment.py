@@ -163,6 +163,11 @@ class TestFigures:
         wanted = [values(rows, "NRMSE", arm, few_windows(CI.few[0])).mean() for arm in (ALONE, PSA, MORE)]
         assert [alone, helped, more] == pytest.approx(wanted)
 
+    def test_agreement_ranks_all_networks_and_each_arm(self, rows) -> None:
+        found = figures.agreement(rows, (PSA, RECURRENT))
+        assert set(found) == {"all networks", PSA, RECURRENT}
+        assert all(abs(r) <= 1 + 1e-9 for r in found.values())
+
     def test_autocorrelation_begins_at_one_and_knows_the_day(self) -> None:
         wave = torch.sin(torch.arange(48) * 2 * torch.pi / 24 + 6 * torch.rand(200, 1))
         found = figures.autocorrelation(wave)
