@@ -178,6 +178,13 @@ def indicative(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     return figure
 
 
+def agreement(rows: Sequence[Measurement], arms: Sequence[str]) -> dict[str, float]:
+    """Rank correlation of Context-FID and that error: over all trained networks of these arms, and within each."""
+    pairs = {arm: [values(rows, metric, arm, WINDOWS) for metric in ("Context-FID", "NRMSE")] for arm in arms}
+    together = [np.concatenate(side) for side in zip(*pairs.values(), strict=True)]
+    return {name: float(spearmanr(*pair)[0]) for name, pair in {"all networks": together, **pairs}.items()}
+
+
 def panel(windows: Windows, game: Game, part: str, sensor: str, begins: int, noise: int, alpha: float) -> Figure:
     """The picture of the control panel: three made windows over where nine in ten real ones of this hour lie."""
     figure, ax = new_figure(height=3.4)
