@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMNS = ("Context-FID", "CPU seconds")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -183,6 +184,18 @@ def agreement(rows: Sequence[Measurement], arms: Sequence[str]) -> dict[str, flo
     pairs = {arm: [values(rows, metric, arm, WINDOWS) for metric in ("Context-FID", "NRMSE")] for arm in arms}
     together = [np.concatenate(side) for side in zip(*pairs.values(), strict=True)]
     return {name: float(spearmanr(*pair)[0]) for name, pair in {"all networks": together, **pairs}.items()}
+
+
+def side_by_side(runs: Mapping[str, Sequence[Measurement]], arms: Sequence[str]) -> list[list[str]]:
+    """A row an arm: the geometric mean of Context-FID in each run, and what the arm costs there; blank where absent."""
+    rows = []
+    for arm in arms:
+        cells = []
+        for run in runs.values():
+            score, spent = ([m.value for m in run if (m.metric, m.method) == (metric, arm)] for metric in COLUMNS)
+            cells += [f"{10 ** np.mean(score):.2g}" if score else "", f"{np.mean(spent):.0f}" if spent else ""]
+        rows.append([arm, *cells])
+    return rows
 
 
 def panel(windows: Windows, game: Game, part: str, sensor: str, begins: int, noise: int, alpha: float) -> Figure:
