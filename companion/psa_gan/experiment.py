@@ -260,20 +260,12 @@ FURTHER = {
     "choice": Plan(choose, replace(CHOICE, seeds=3, recipes=(), arms=(*LAPTOP.arms, NEITHER)), first_seed=100),
     "rehearsal": Plan(experiment, replace(CHOICE, seeds=10), first_seed=200),
     "three times longer": Plan(
-        experiment,
-        replace(
-            STUDY,
-            seeds=5,
-            sizes=Sizes(steps=900),
-            arms=(*LAPTOP.arms, NEITHER, NO_FADE, RECURRENT_PLAIN),
-        ),
+        experiment, replace(STUDY, seeds=3, sizes=Sizes(steps=900), arms=(*LAPTOP.arms, NEITHER))
     ),
     "length 256, equal steps": Plan(experiment, replace(LONG, sizes=Sizes(steps=150))),
     "length 256, equal seconds": Plan(
         experiment, replace(LONG, steps=((NO_ATTENTION, 700), (NEITHER, 500), (RECURRENT, 80)))
     ),
-    "another encoder": Plan(experiment, replace(STUDY, encoder=(900, 32, 8), seeds=5)),
-    "with context": Plan(experiment, replace(STUDY, before=16, arms=(PSA, CONTEXT), seeds=5)),
     "M4 hourly": Plan(experiment, replace(STUDY, data=M4, seeds=3, timed=(64, 16, 1))),
     "paper's shapes": Plan(
         steps_at_scale,
