@@ -138,7 +138,8 @@ class TestFigures:
         assert list(lines[0].get_xdata()) == list(
             values(rows, "accuracy", SOURCE, TARGETS)
         )  # the last arm stands lowest
-        assert lines[1].get_xdata()[0] == 39.77
+        assert lines[1].get_xdata()[0] == 100  # the walk
+        assert lines[2].get_xdata()[0] == 39.77  # the paper's cross
 
     def test_places_hold_the_means(self, rows) -> None:
         figure = figures.by_place(rows, (WALK, SOURCE))
