@@ -100,6 +100,14 @@ def path(name: str) -> Path:
     return cache_dir() / chosen.cache_file
 
 
+def brought(name: str, file: str) -> Path:
+    """One file of a set that is a folder, as those are that the user brings; an error says where to get it."""
+    found = path(name) / file
+    if not found.is_file():
+        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
+    return found
+
+
 def store(chosen: DataCard, arrays: Mapping[str, "np.ndarray"], workshop: Path) -> Path:
     """Writes the compact array and its stamp: whole in the workshop (a folder of the cache), then moved in one step."""
     import numpy as np

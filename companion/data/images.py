@@ -8,9 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from companion.data.cache import path
-from companion.data.catalogue import card
-from companion.errors import CompanionError
+from companion.data.cache import brought, path
 
 
 def reduce_mnist5k(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
@@ -37,7 +35,7 @@ class Split:
 
 def cifar10_subset() -> Split:
     """The user's own CIFAR-10 subset, images of 32 x 32 pixels."""
-    with np.load(_brought("cifar10_jpeg", "cifar10_jpeg.npz")) as arrays:
+    with np.load(brought("cifar10_jpeg", "cifar10_jpeg.npz")) as arrays:
         labels = [arrays[f"{part}_labels"].astype(np.int64) for part in ("train", "test")]
         return Split(arrays["train_images"], labels[0], arrays["test_images"], labels[1])
 
@@ -46,10 +44,10 @@ def flowers102(side: int = 224) -> Split:
     """The user's own Oxford Flowers-102, the middle of each photograph, side x side; validation also trains."""
     from scipy.io import loadmat
 
-    labels = loadmat(_brought("flowers102", "imagelabels.mat"))["labels"].ravel().astype(np.int64) - 1
-    sets = loadmat(_brought("flowers102", "setid.mat"))
+    labels = loadmat(brought("flowers102", "imagelabels.mat"))["labels"].ravel().astype(np.int64) - 1
+    sets = loadmat(brought("flowers102", "setid.mat"))
     train, test = np.concatenate([sets["trnid"].ravel(), sets["valid"].ravel()]), sets["tstid"].ravel()
-    with tarfile.open(_brought("flowers102", "102flowers.tgz")) as archive:
+    with tarfile.open(brought("flowers102", "102flowers.tgz")) as archive:
         photos = {int(PurePosixPath(e.name).stem[-5:]): _photo(archive, e, side) for e in archive if e.isfile()}
     images = [np.stack([photos[number] for number in part.tolist()]) for part in (train, test)]
     return Split(images[0], labels[train - 1], images[1], labels[test - 1])
@@ -60,10 +58,3 @@ def _photo(archive: tarfile.TarFile, entry: tarfile.TarInfo, side: int) -> np.nd
 
     with Image.open(io.BytesIO(archive.extractfile(entry).read())) as photo:  # type: ignore[union-attr]
         return np.asarray(ImageOps.fit(photo.convert("RGB"), (side, side)))
-
-
-def _brought(name: str, file: str) -> Path:
-    found = path(name) / file
-    if not found.is_file():
-        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
-    return found

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.data.cache import path
-from companion.data.catalogue import card
-from companion.errors import CompanionError
+from companion.data.cache import brought, path
 
 YEAR = re.compile(r" \(\d{4}\)$")
 
@@ -86,17 +84,10 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 def ml_latest_small(fewest: int = 10) -> Interactions:
     """The user's own ml-latest-small; films with fewer than `fewest` events are left out."""
-    user, item, _, time = np.loadtxt(_brought("ml_latest_small", "ratings.csv"), delimiter=",", skiprows=1).T
-    with _brought("ml_latest_small", "movies.csv").open(encoding="utf-8", newline="") as file:
+    user, item, _, time = np.loadtxt(brought("ml_latest_small", "ratings.csv"), delimiter=",", skiprows=1).T
+    with brought("ml_latest_small", "movies.csv").open(encoding="utf-8", newline="") as file:
         titles = _titles(row[:2] for row in list(csv.reader(file))[1:])
     _, number, count = np.unique(item, return_inverse=True, return_counts=True)
     kept = count[number] >= fewest
     arrays = numbered(user[kept], item[kept], time[kept], titles)
     return Interactions(**{key: _wide(value) for key, value in arrays.items()})
-
-
-def _brought(name: str, file: str) -> Path:
-    found = path(name) / file
-    if not found.is_file():
-        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
-    return found

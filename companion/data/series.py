@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.data.cache import path
+from companion.data.cache import brought, path
 from companion.data.catalogue import card
 from companion.errors import CompanionError
 
@@ -102,7 +102,7 @@ def m4_hourly() -> Panel:
 
     The file has no dates: all series begin together, and the calendar of the panel is a name for their phase.
     """
-    with _brought("m4_hourly", "Hourly-train.csv").open(encoding="utf-8", newline="") as lines:
+    with brought("m4_hourly", "Hourly-train.csv").open(encoding="utf-8", newline="") as lines:
         _, *rows = csv.reader(lines)
     return Panel(tuple(row[0] for row in rows), _ragged([row[1:] for row in rows]), MONDAY)
 
@@ -131,10 +131,3 @@ def _ragged(rows: Sequence[Sequence[str | float]]) -> np.ndarray:
     for i, row in enumerate(rows):
         values[i, : len(row)] = [float(value) if value not in ("", None) else np.nan for value in row]
     return values[:, ~np.isnan(values).all(0)]
-
-
-def _brought(name: str, file: str) -> Path:
-    found = path(name) / file
-    if not found.is_file():
-        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from companion.data.cache import path
+from companion.data.cache import brought, path
 from companion.data.catalogue import card
 from companion.errors import CompanionError
 
@@ -107,7 +107,7 @@ def pedestrians(scene: str, collection: str = "ucy") -> Tracks:
     if scene not in SCENES.get(collection, ()):
         known = "; ".join(f"{name}: {', '.join(scenes)}" for name, scenes in SCENES.items())
         raise CompanionError(f"There is no scene {scene!r} in {collection!r}; there are {known}.")
-    return _gridded(np.loadtxt(_brought(collection, f"{scene}.txt")))
+    return _gridded(np.loadtxt(brought(collection, f"{scene}.txt")))
 
 
 def _gridded(table: np.ndarray) -> Tracks:
@@ -123,12 +123,5 @@ def walking_groups(scene: str) -> list[set[int]]:
     names = {"crowds_zara01": "groups_zara01.txt", "students003": "groups_students003.txt"}
     if scene not in names:
         raise CompanionError(f"scene = {scene!r} has no annotated groups; use one of {', '.join(names)}.")
-    lines = _brought("ucy", names[scene]).read_text(encoding="ascii").splitlines()
+    lines = brought("ucy", names[scene]).read_text(encoding="ascii").splitlines()
     return [{int(number) for number in line.split()} for line in lines if len(line.split()) > 1]
-
-
-def _brought(name: str, file: str) -> Path:
-    found = path(name) / file
-    if not found.is_file():
-        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
-    return found

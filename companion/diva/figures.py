@@ -91,11 +91,9 @@ def histogram_and_roc(task: Task, found: Mapping[str, Tensor]) -> Figure:
 
 def gallery(images: np.ndarray, task: Task, gradient: Tensor, count: int = 12) -> Figure:
     """The most harmful digits above, the most helpful below, each with its given label, and the true one if it lies."""
-    import matplotlib.pyplot as plt
-
     order = gradient.argsort().cpu().numpy()
     picked = [*order[::-1][:count], *order[:count]]
-    figure, axes = plt.subplots(4, count // 2, figsize=(7.0, 5.4))
+    figure, axes = new_figure(count // 2, height=5.4, rows=4)
     for ax, i in zip(axes.flat, picked, strict=True):
         ax.imshow(images[task.index[i]], cmap="gray_r")
         ax.set_title(f"{task.given[i]} ({task.true[i]})" if task.wrong[i] else f"{task.given[i]}", fontsize=9)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import resource
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from companion.diva import method
+from companion.lab.device import cpu_seconds
 from companion.lab.evidence import Measurement
 
 CLASSES = 10
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of this process for one call."""
-    start = time.process_time()
-    work()
-    return max(time.process_time() - start, 1e-6)
 
 
 def refit_each(z: Tensor, y: Tensor, alpha: Tensor, lam: float) -> Tensor:

@@ -1,9 +1,11 @@
-"""Device, threads and seeds: what must be fixed so that a number can be repeated."""
+"""Device, threads and seeds: what must be fixed so that a number can be repeated; and what a call costs."""
 
 from __future__ import annotations
 
 import os
 import random
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,3 +75,10 @@ def repeatable() -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of this process for one call."""
+    start = time.process_time()
+    work()
+    return max(time.process_time() - start, 1e-6)

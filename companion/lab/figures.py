@@ -37,12 +37,14 @@ def use_style() -> None:
     })  # fmt: skip
 
 
-def new_figure(columns: int = 1, width: float = 7.0, height: float = 3.8, **options: Any) -> tuple[Figure, Any]:
-    """A figure with `columns` axes side by side, in the course's style."""
+def new_figure(
+    columns: int = 1, width: float = 7.0, height: float = 3.8, rows: int = 1, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure with `columns` axes side by side, in `rows` such rows, in the course's style."""
     import matplotlib.pyplot as plt
 
     use_style()
-    return plt.subplots(1, columns, figsize=(width, height), **options)
+    return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
 def png(figure: Figure) -> bytes:

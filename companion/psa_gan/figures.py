@@ -28,7 +28,9 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def ranking(rows: Sequence[Measurement], arms: Sequence[str], ladder: Mapping[str, float]) -> Figure:
     """Context-FID by arm on a logarithmic axis, a dot a seed; below, what corrupted real windows score."""
     height = 0.42 * (len(arms) + 1 + len(ladder)) + 1.0
-    figure, (top, low) = new_figure_rows(len(arms) + 1, len(ladder), width=7.6, height=height)
+    figure, (top, low) = new_figure(
+        rows=2, width=7.6, height=height, sharex=True, height_ratios=(len(arms) + 1, len(ladder))
+    )
     _log_rows(top, {arm: values(rows, "Context-FID", arm, WINDOWS) for arm in (REAL, *arms)})
     _log_rows(low, {name: np.log10([score]) for name, score in sorted(ladder.items(), key=lambda pair: pair[1])})
     top.set_title("made windows, a dot a seed, a bar and a number for the mean")
@@ -38,17 +40,6 @@ def ranking(rows: Sequence[Measurement], arms: Sequence[str], ladder: Mapping[st
     low.set_xticks(ticks, [f"{10.0**t:g}" for t in ticks])
     low.set_xlim(-2.9, 1.2)
     return figure
-
-
-def new_figure_rows(first: int, second: int, width: float, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
-    """Two axes, one above the other, with a common abscissa and heights in proportion to their rows."""
-    from companion.lab.figures import use_style
-
-    use_style()
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, 1, figsize=(width, height), sharex=True, height_ratios=(first, second))
-    return figure, (axes[0], axes[1])
 
 
 def _log_rows(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
@@ -80,13 +71,8 @@ def city(windows: Windows, week: int, sensors: Sequence[int]) -> Figure:
 
 def film(story: Story) -> Figure:
     """A column a level, a row a condition: the made window from the same noise, over the real one, pooled."""
-    import matplotlib.pyplot as plt
-
-    from companion.lab.figures import use_style
-
-    use_style()
     count, levels = len(story.z), len(story.levels)
-    figure, axes = plt.subplots(count, levels, figsize=(8.4, 1.5 * count + 0.7), sharex=True, sharey=True)
+    figure, axes = new_figure(levels, width=8.4, height=1.5 * count + 0.7, rows=count, sharex=True, sharey=True)
     hours = story.shown.x.shape[1]
     for k, (real, made) in enumerate(story.levels):
         wide = hours // real.shape[1]

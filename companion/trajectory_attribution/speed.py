@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from companion.lab.device import cpu_seconds
 from companion.lab.evidence import Measurement
 from companion.trajectory_attribution import estimators, method
 from companion.trajectory_attribution.method import Batch, Predictor
@@ -17,13 +17,6 @@ from companion.trajectory_attribution.world import everyone, simulate
 
 EXACT, SAMPLED = (3, 5, 7, 9, 12), (12, 24)
 DRAWS = 50
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of this process for one call."""
-    start = time.process_time()
-    work()
-    return max(time.process_time() - start, 1e-6)
 
 
 def plain_table(model: Predictor, batch: Batch) -> torch.Tensor:
