@@ -37,7 +37,8 @@ def test_same_seed_repeats_and_another_differs():
     assert draw(3) != draw(4)
 
 
-def test_one_thread_below_paper_scale():
+def test_one_thread_below_paper_scale(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that what the test writes there is gone after it
     before = torch.get_num_threads()
     try:
         assert {set_threads(scale) for scale in ("ci", "laptop", "study")} == {1}
