@@ -7,7 +7,6 @@ committed ones under each claim's own tolerance, and the verdicts with those tha
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,6 +22,14 @@ from companion.lab.notebook import RESULTS_FOLDER
 CELL_SECONDS = 600
 COLOUR = re.compile(r"\x1b\[\d*m")
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_SECONDS), "-p", "no:cacheprovider"]
+# Linux hands a process's peak memory on to what it starts, so a small process stands between a large one and the run.
+MEASURED = """\
+import subprocess, sys
+from companion.course.processes import used
+code = subprocess.call(sys.argv[2:])
+open(sys.argv[1], "w").write(str(used(children=True)[1]))
+sys.exit(code)
+"""
 ALONE = ["-q", "-p", "no:xdist", "-o", "addopts=", "-o", f"timeout={2 * CELL_SECONDS}"]
 
 
@@ -63,12 +70,10 @@ def _differences(path: Path, published: Path, lesson: Lesson) -> list[str]:
 
 
 def _nbval(path: Path, folder: Path) -> tuple[int, str, int]:
+    peak = folder / "peak_mb.txt"
     command = [sys.executable, "-m", "pytest", *ALONE, *NBVAL, str(path)]
-    with (folder / "nbval.txt").open("w+", encoding="utf-8") as log:
-        env = {**environment(), RESULTS_FOLDER: str(folder)}
-        process = subprocess.Popen(command, cwd=path.parent, env=env, stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)  # unlike Popen.wait it tells the memory, of the kernel too
-        process.returncode = os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return process.returncode, COLOUR.sub("", log.read()), usage.ru_maxrss // unit
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(peak), *command], cwd=path.parent,
+        env={**environment(), RESULTS_FOLDER: str(folder)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return done.returncode, COLOUR.sub("", done.stdout), int(peak.read_text("utf-8"))

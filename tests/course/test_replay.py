@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from companion.course.contract import broken
@@ -23,7 +24,13 @@ def edit(notebook: Path, old: str, new: str) -> None:
 def test_an_honest_notebook_passes(executed_notebook: Path) -> None:
     again = replay(executed_notebook, load_lesson("tiny"))
     assert again.problems == ()
-    assert 200 < again.peak_mb < 1500
+    assert 200 < again.peak_mb < 700
+
+
+def test_the_memory_is_that_of_the_run_and_not_of_the_caller(executed_notebook: Path) -> None:
+    ballast = np.ones(125_000_000)  # 1000 MB, all of it touched
+    assert replay(executed_notebook, load_lesson("tiny")).peak_mb < 700
+    del ballast
 
 
 def test_a_wrong_checked_output_and_a_wrong_number_are_found(executed_notebook: Path) -> None:
