@@ -59,7 +59,7 @@ def test_the_fingerprint_changes_with_builder_revision_and_hashes_but_not_with_w
 
 
 def test_importing_the_package_is_light() -> None:
-    heavy = "{'torch', 'sklearn', 'numpy', 'pooch', 'torch_geometric'}"
+    heavy = "{'torch', 'sklearn', 'numpy', 'pooch', 'torch_geometric', 'transformers'}"
     code = f"import sys, companion.data; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
