@@ -243,11 +243,11 @@ EXERCISES = (
         title="Composition without a trap",
         stars=3,
         minutes=30,
-        statement="Write `my_split(sizes)` for four factors of sizes (6, 10, 8, 8): a bool mask of the training images. "
+        statement="Write `my_split(sizes)` for factors of sizes (6, 10, 8, 8): a bool mask, True where an image trains. "
         "Of any two factors some pairs of values must be held out, every value must be trained on, and no two "
         "values may leave fewer than a third of the values of another factor.",
         check=check_split,
-        hints=("Hold out pairs of values, for every two factors.", "Diagonals, such as (a + 2 b) % 5 == 0, are fair."),
+        hints=("Hold out pairs of values.", "Diagonals, such as (a + 2 b) % 5 == 0, are fair."),
         solution=solve_split,
         wrong=(wrong_split_benchmark, wrong_split_random),
     ),

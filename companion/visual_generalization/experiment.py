@@ -35,7 +35,7 @@ R2, LOST, BEYOND = "R2", "R2 lost", "share of the way"
 CNN, MLP = "CNN", "MLP"
 EVERYTHING, LEAKED, NOTHING, LEAST, MOST = "everything", "CNN, leaked", "nothing", "least of all", "most of all"
 OTHERS = "others"
-RATES = (2e-3, 5e-3, 1e-2, 2e-2)
+RATES = (3e-3, 1e-2, 2e-2, 4e-2)
 RUNNABLE = tuple(e.name for e in ENTRIES if not e.needs)
 
 

@@ -47,11 +47,12 @@ def halving(before: int, after: int) -> nn.Conv2d:
     return kaiming(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
 
 
-def perceptron(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with a ReLU between any two."""
+def perceptron(sizes: tuple[int, ...], last: float = 0.1) -> nn.Sequential:
+    """Linear layers with a ReLU between any two; the last one's weights start `last` times as large as He's."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [kaiming(nn.Linear(before, after)), nn.ReLU()]
+    layers[-2].weight.data *= last
     return nn.Sequential(*layers[:-1])
 
 

@@ -63,7 +63,7 @@ class VAE(Representation):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [kaiming(nn.ConvTranspose2d(before, after, 4, 2, 1)), nn.ReLU()]
-        grow = perceptron((shape.latents, shape.hidden, widths[0] * side**2))
+        grow = perceptron((shape.latents, shape.hidden, widths[0] * side**2), last=1.0)
         self.decoder = nn.Sequential(grow, nn.ReLU(), nn.Unflatten(1, (widths[0], side, side)), *layers[:-1])
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
