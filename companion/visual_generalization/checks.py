@@ -257,7 +257,8 @@ def laplace_is_the_integral(rate: float = 6.0) -> float:
             return density * (rate * abs(x) - math.log(rate / 2))
 
         parts = [quad(nats, *ends, limit=200)[0] for ends in ((gap - 12 * spread, 0), (0, gap + 12 * spread))]
-        found = representation.laplace_cross_entropy(*torch.tensor([gap, spread], dtype=torch.float64), rate)
+        mean, deviation = torch.tensor([gap, spread], dtype=torch.float64)
+        found = representation.laplace_cross_entropy(mean, deviation, rate)
         worst = max(worst, abs(float(found) - sum(parts)))
     return worst
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAINED, HELD = "#c9d6e8", "#d1495b"
+FEW = 100  # cells that still take a hatch
 LOWEST = -1.0  # where the colours of a score end
 
 
@@ -57,12 +58,13 @@ def _paint(ax: Axes, mask: np.ndarray) -> None:
     from matplotlib.patches import Rectangle
 
     for (row, column), trained in np.ndenumerate(mask):
-        face = {"facecolor": TRAINED, "edgecolor": "white"} if trained else {"facecolor": HELD, "edgecolor": "white"}
-        hatch = None if trained or mask.size > 100 else "///"
-        ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, lw=0.5, hatch=hatch, **face))
+        hatch = None if trained or mask.size > FEW else "///"
+        face = TRAINED if trained else HELD
+        corner = (column - 0.5, row - 0.5)
+        ax.add_patch(Rectangle(corner, 1, 1, lw=0.5, hatch=hatch, facecolor=face, edgecolor="white"))
     ax.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(-0.5, mask.shape[0] - 0.5))
     ax.grid(visible=False)
-    if mask.size <= 100:
+    if mask.size <= FEW:
         ax.set_xticks(range(mask.shape[1]))
         ax.set_yticks(range(mask.shape[0]))
 

@@ -49,11 +49,9 @@ def halving(before: int, after: int) -> nn.Conv2d:
 
 def perceptron(sizes: tuple[int, ...], last: float = 0.1) -> nn.Sequential:
     """Linear layers with a ReLU between any two; the last one's weights start `last` times as large as He's."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [kaiming(nn.Linear(before, after)), nn.ReLU()]
-    layers[-2].weight.data *= last
-    return nn.Sequential(*layers[:-1])
+    layers = [kaiming(nn.Linear(before, after)) for before, after in pairwise(sizes)]
+    layers[-1].weight.data *= last
+    return nn.Sequential(*[part for layer in layers[:-1] for part in (layer, nn.ReLU())], layers[-1])
 
 
 def convolutions(channels: int, shape: Shape, out: int) -> nn.Sequential:
