@@ -25,35 +25,7 @@ def check_shares(answer: Any) -> None:
     require_close(answer, wanted, 1e-3, "the list of two shares")
 
 
-# ---------------------------------------------------------------- E2: the clamp
-
-CASES = ((6, 2), (10, 2), (32, 7), (40, 8))
-
-
-def check_clamp(answer: Callable[[int, int], float]) -> None:
-    """The four factors of the sprites, and the forty orientations."""
-    for n, m in CASES:
-        require_close(answer(n, m), solve_clamp(n, m), 1e-6, f"the score for n = {n}, m = {m}")
-
-
-def solve_clamp(n: int, m: int) -> float:
-    """The i-th held-out value is missed by i steps."""
-    error = np.mean([(i / (n - 1)) ** 2 for i in range(1, m + 1)])
-    return float(1 - error / ((n + 1) / (12 * (n - 1))))
-
-
-def wrong_clamp_test_variance(n: int, m: int) -> float:
-    """Divides by the variance of the held-out values."""
-    steps = np.arange(1, m + 1) / (n - 1)
-    return float(1 - np.mean(steps**2) / steps.var())
-
-
-def wrong_clamp_one_step(n: int, m: int) -> float:
-    """Thinks that the last trained value is always one step away."""
-    return float(1 - (1 / (n - 1)) ** 2 / ((n + 1) / (12 * (n - 1))))
-
-
-# ---------------------------------------------------------------- E3: the trap, in closed form
+# ---------------------------------------------------------------- E2: the trap, in closed form
 
 
 def check_trap(answer: Callable[[int, int], float]) -> None:
@@ -80,6 +52,32 @@ def wrong_trap_zero(n: int, low: int) -> float:
     """Always says 0, which is the best constant for a single low value alone."""
     error = np.mean([(k / (n - 1)) ** 2 for k in range(low, n)])
     return float(1 - error / ((n + 1) / (12 * (n - 1))))
+
+
+# ---------------------------------------------------------------- E3: the other denominator
+
+
+def check_denominator(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Random predictions, and targets that vary little."""
+    stream = torch.Generator().manual_seed(0)
+    targets = 0.8 + 0.2 * torch.rand(200, 3, generator=stream)
+    said = targets + 0.1 * torch.randn(200, 3, generator=stream)
+    require_close(answer(said, targets), solve_denominator(said, targets), 1e-4, "the three scores")
+
+
+def solve_denominator(predicted: Tensor, targets: Tensor) -> Tensor:
+    """The usual R^2, factor by factor."""
+    return 1 - (predicted - targets).square().mean(0) / targets.var(0, unbiased=False)
+
+
+def wrong_denominator_uniform(predicted: Tensor, targets: Tensor) -> Tensor:
+    """The variance of a grid from 0 to 1, whatever the test set."""
+    return 1 - (predicted - targets).square().mean(0) * 12
+
+
+def wrong_denominator_together(predicted: Tensor, targets: Tensor) -> Tensor:
+    """One error for all factors."""
+    return (1 - (predicted - targets).square().mean() / targets.var(0, unbiased=False)).expand(3)
 
 
 # ---------------------------------------------------------------- E4: a split without the trap
@@ -140,33 +138,7 @@ def wrong_split_random(sizes: tuple[int, ...]) -> Tensor:
     return torch.rand(sizes, generator=torch.Generator().manual_seed(0)) < 0.3
 
 
-# ---------------------------------------------------------------- E5: the other denominator
-
-
-def check_denominator(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Random predictions, and targets that vary little."""
-    stream = torch.Generator().manual_seed(0)
-    targets = 0.8 + 0.2 * torch.rand(200, 3, generator=stream)
-    said = targets + 0.1 * torch.randn(200, 3, generator=stream)
-    require_close(answer(said, targets), solve_denominator(said, targets), 1e-4, "the three scores")
-
-
-def solve_denominator(predicted: Tensor, targets: Tensor) -> Tensor:
-    """The usual R^2, factor by factor."""
-    return 1 - (predicted - targets).square().mean(0) / targets.var(0, unbiased=False)
-
-
-def wrong_denominator_uniform(predicted: Tensor, targets: Tensor) -> Tensor:
-    """The variance of a grid from 0 to 1, whatever the test set."""
-    return 1 - (predicted - targets).square().mean(0) * 12
-
-
-def wrong_denominator_together(predicted: Tensor, targets: Tensor) -> Tensor:
-    """One error for all factors."""
-    return (1 - (predicted - targets).square().mean() / targets.var(0, unbiased=False)).expand(3)
-
-
-# ---------------------------------------------------------------- E6: research
+# ---------------------------------------------------------------- E5: research
 
 
 def check_paired(answer: Callable[[np.ndarray, np.ndarray], tuple[float, float]]) -> None:
@@ -213,19 +185,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E2",
-        title="What a clamp scores",
-        stars=2,
-        minutes=15,
-        statement="Write `clamp_score(n, m)`: the R² of a factor with n values whose last m are held out, on images "
-        "where all of its values are held out, for a predictor that always says the last trained value. "
-        "Divide by the variance of the whole grid, as the benchmark does.",
-        check=check_clamp,
-        hints=("The i-th held-out value is missed by i / (n - 1).", "The variance is (n + 1) / (12 (n - 1))."),
-        solution=solve_clamp,
-        wrong=(wrong_clamp_test_variance, wrong_clamp_one_step),
-    ),
-    Exercise(
-        id="E3",
         title="The depth of the trap",
         stars=2,
         minutes=20,
@@ -236,6 +195,19 @@ EXERCISES = (
         hints=("The test images have the values low, ..., n - 1, all equally often.", "It says (low - 1) / 2 steps."),
         solution=solve_trap,
         wrong=(wrong_trap_whole_grid, wrong_trap_zero),
+    ),
+    Exercise(
+        id="E3",
+        title="The other denominator",
+        stars=2,
+        minutes=15,
+        statement="Write `usual_r2(predicted, targets)` for tensors (B, F): R² of each factor with the variance of the "
+        "*test* targets below the bar. Then score the clamp oracle both ways on images with one factor out "
+        "of range. Which of the two numbers would you print?",
+        check=check_denominator,
+        hints=("Means and variances run over the images, `dim=0`.", "`unbiased=False` divides by B."),
+        solution=solve_denominator,
+        wrong=(wrong_denominator_uniform, wrong_denominator_together),
     ),
     Exercise(
         id="E4",
@@ -251,19 +223,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E5",
-        title="The other denominator",
-        stars=2,
-        minutes=15,
-        statement="Write `usual_r2(predicted, targets)` for tensors (B, F): R² of each factor with the variance of the "
-        "*test* targets below the bar. Then score the clamp oracle both ways on images with one factor out "
-        "of range. Which of the two numbers would you print?",
-        check=check_denominator,
-        hints=("Means and variances run over the images, `dim=0`.", "`unbiased=False` divides by B."),
-        solution=solve_denominator,
-        wrong=(wrong_denominator_uniform, wrong_denominator_together),
-    ),
-    Exercise(
-        id="E6",
         title="Research: does knowing where help?",
         stars=4,
         minutes=90,

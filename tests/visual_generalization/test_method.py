@@ -1,4 +1,4 @@
-"""The method: every exact check holds and fails when the code is broken; worlds, registry, representations, training."""
+"""The method: every exact check holds, and fails when the code is broken; worlds, registry, training."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class TestBrought:
         assert factors.dtype == np.int64
 
     def test_a_missing_file_says_where_to_get_it(self, folder) -> None:
-        with pytest.raises(CompanionError, match="lacks the file mpi3d_random_test_images.npz"):
+        with pytest.raises(CompanionError, match="lacks the file mpi3d_random_test_images"):
             released_split("mpi3d", "random", "test")
 
     def test_nobody_s_folder_is_named(self, monkeypatch) -> None:
