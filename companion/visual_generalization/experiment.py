@@ -54,7 +54,19 @@ class Config(ScaledConfig):
     shape: Shape = Shape()
     recipe: Recipe = Recipe(epochs=4, batch=64)
     checkpoints: str = ""  # a folder, where training is long
-    rates: tuple[tuple[str, float], ...] = tuple((name, 1e-2) for name in RUNNABLE)
+    rates: tuple[tuple[str, float], ...] = (
+        ("PCA", 0.02),
+        ("beta-VAE", 0.02),
+        ("Ada-GVAE", 0.02),
+        ("SlowVAE", 0.01),
+        ("PCL", 0.003),
+        ("MLP", 0.01),
+        ("CNN", 0.02),
+        ("CoordConv", 0.02),
+        ("coordinate-based", 0.01),
+        ("rotation-equivariant", 0.02),
+        ("spatial transformer", 0.02),
+    )
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
