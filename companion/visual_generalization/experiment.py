@@ -281,9 +281,11 @@ ALL = replace(LAPTOP, approaches=RUNNABLE)
 FURTHER = {
     "choice": Plan(choose, replace(ALL, seeds=3, rates=()), first_seed=100),
     "rehearsal": Plan(experiment, replace(LAPTOP, seeds=10), first_seed=200),
-    "every approach": Plan(experiment, replace(ALL, seeds=3)),
+    "every approach": Plan(experiment, replace(ALL, seeds=2), first_seed=300),
     "coloured room": Plan(
-        experiment, replace(LAPTOP, world="room", approaches=(MLP, CNN), shape=Shape(channels=3, factors=6), seeds=5)
+        experiment,
+        replace(LAPTOP, world="room", approaches=(MLP, CNN), shape=Shape(channels=3, factors=6), seeds=3),
+        first_seed=300,
     ),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }

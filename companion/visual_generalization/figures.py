@@ -114,6 +114,7 @@ def _cells(ax: Axes, table: np.ndarray, names: Sequence[str], columns: Sequence[
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(names)), names)
     ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
 
 
@@ -188,8 +189,9 @@ def autopsy(nets: Mapping[str, nn.Module], world: World, pool: int, sprite: Sequ
     images = _images(world, factors, pool)
     figure, ax = new_figure(width=7.4, height=3.2)
     ax.axvspan(-0.5, method.low_counts(grid)[x] - 0.5, facecolor="0.9", edgecolor="0.6", hatch="//", lw=0)
-    ax.axhline(sprite[orientation] / (grid.sizes[orientation] - 1), color=INK, lw=1.5)
-    ax.annotate("true orientation", (31.5, sprite[orientation] / 9), (4, 0), textcoords="offset points", va="center")
+    truth = sprite[orientation] / (grid.sizes[orientation] - 1)
+    ax.axhline(truth, color=INK, lw=1.5)
+    ax.annotate("true orientation", (31.5, truth + 0.03), (4, 0), textcoords="offset points", va="center")
     for k, (name, net) in enumerate(nets.items()):
         said = predict(net, images)[:, orientation].numpy()
         ax.plot(range(grid.sizes[x]), said, MARKERS[k], ls="-", color=f"C{k}", ms=4)
