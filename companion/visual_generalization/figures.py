@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.errors import CompanionError
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, MARKERS, new_figure
+from companion.lab.figures import INK, MARKERS, label_right, new_figure
 from companion.visual_generalization import method
 from companion.visual_generalization.experiment import OTHERS, R2, alone
 from companion.visual_generalization.method import COMPOSITION, EXTRAPOLATION, INTERPOLATION, SPLITS, Grid
@@ -191,12 +191,13 @@ def autopsy(nets: Mapping[str, nn.Module], world: World, pool: int, sprite: Sequ
     ax.axvspan(-0.5, method.low_counts(grid)[x] - 0.5, facecolor="0.9", edgecolor="0.6", hatch="//", lw=0)
     truth = sprite[orientation] / (grid.sizes[orientation] - 1)
     ax.axhline(truth, color=INK, lw=1.5)
-    ax.annotate("true orientation", (31.5, truth + 0.03), (4, 0), textcoords="offset points", va="center")
+    ends = [(truth, "true orientation", INK)]
     for k, (name, net) in enumerate(nets.items()):
         said = predict(net, images)[:, orientation].numpy()
         ax.plot(range(grid.sizes[x]), said, MARKERS[k], ls="-", color=f"C{k}", ms=4)
-        ax.annotate(name, (31.5, float(said[-4:].mean())), (4, 0), textcoords="offset points", va="center")
+        ends.append((float(said[-4:].mean()), name, INK))
     ax.set(xlabel="position x, 0 to 31", ylabel="orientation, 0 to 1", xlim=(-0.5, 31.5), ylim=(-0.15, 1.1))
+    label_right(ax, 31.5, ends)
     return figure
 
 
