@@ -133,8 +133,8 @@ def policy_loss(logits: Tensor, r: Tensor) -> Tensor:
 class Recipe:
     """How a layer is searched. Adam moves a logit by at most lr a step: lr x steps must exceed `identity`.
 
-    draws: L. prefixes: samples of the layers before (layer 1 has none). batch: validation images behind a v.
-    chunk: images that pass the network at once, for each draw.
+    steps and lr are layer 1's, later_steps and later_lr those of the layers behind it. draws: L. prefixes: samples of
+    the layers before. batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
     """
 
     steps: int = 60
@@ -277,13 +277,14 @@ def search(
     source: Source,
     recipe: Recipe,
     generator: torch.Generator,
+    begun: Sequence[Trace] = (),
     file: Path | None = None,
 ) -> list[Trace]:
     """Layer upon layer, until one chooses identity (mass above `stop`) or there are `layers` of them.
 
-    file: where the layers found so far are kept, so that a cut search goes on behind the last whole layer.
+    begun: layers that stand already. file: where layers are kept, so that a cut search goes on behind the last whole one.
     """
-    traces = _resume(file, generator)
+    traces = _resume(file, generator) or list(begun)
     while len(traces) < recipe.layers and not (traces and float(traces[-1].probabilities[0]) > recipe.stop):
         traces.append(search_layer(network, bank, source, stack(bank, traces), recipe, generator))
         if file:

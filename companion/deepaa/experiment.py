@@ -1,0 +1,280 @@
+"""The experiment: pre-train, search, then train every arm on the same images, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from companion.deepaa import baselines, method, speed
+from companion.deepaa.bank import CROP, Bank, make_bank
+from companion.deepaa.method import Network, Recipe, Source, Trace
+from companion.deepaa.tasks import COLOUR, DIGITS, Task, draw
+from companion.deepaa.training import SideBySide, fit, make_net
+from companion.lab.evidence import Measurement
+from companion.lab.scales import Config as ScaledConfig
+from companion.lab.scales import Plan
+
+NONE, HAND, TRIVIAL, RAND = "none", "hand-picked", "uniform, 1 layer", "uniform, 2 layers"
+DEEPAA, NO_STD, LIES = "DeepAA", "DeepAA, no std", "DeepAA, random labels"
+ARMS = (NONE, HAND, TRIVIAL, RAND, DEEPAA, NO_STD, LIES)
+TEST, FIRST, SECOND = "test", "layer 1", "layer 2"
+RATES = (0.025, 0.05, 0.1, 0.2)
+CLASSES = 10
+FILL = {DIGITS: 0.0, COLOUR: 0.47}  # black, as the digits' paper; the mean grey of the colour images
+
+
+class Rates(NamedTuple):
+    """Learning rates of the arms, in the order of ARMS; the defaults are a start, not chosen."""
+
+    none: float = 0.1
+    hand: float = 0.1
+    trivial: float = 0.1
+    rand: float = 0.1
+    deepaa: float = 0.1
+    no_std: float = 0.1
+    lies: float = 0.1
+
+
+@dataclass(frozen=True)
+class Config(ScaledConfig):
+    """All sizes of the lesson. `sizes` counts images to pre-train, to search, to match, to test; `half` says of which.
+
+    widths and depths are those of the search network and of the trained one.
+    """
+
+    seeds: int = 5
+    data: str = DIGITS
+    half: str = "evidence"
+    sizes: tuple[int, int, int, int] = (240, 180, 180, 1900)
+    pool: int = 2
+    levels: int = 5
+    turns: bool = True
+    widths: tuple[int, int] = (8, 16)
+    depths: tuple[int, int] = (2, 2)
+    first_epochs: int = 40
+    first_rate: float = 0.1
+    recipe: Recipe = Recipe()
+    epochs: int = 24
+    batch: int = 50
+    rates: Rates = Rates()
+    amp: bool = False
+    checkpoint: str = ""
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ci": {
+            "seeds": 1, "sizes": (120, 80, 80, 400), "first_epochs": 15, "epochs": 4,
+            "recipe": Recipe(steps=12, later_steps=6, lr=0.8, later_lr=1.5),
+        },
+        "study": {"seeds": 12},
+        "paper": {
+            "seeds": 3, "data": COLOUR, "sizes": (1500, 1250, 1250, 1000), "pool": 1, "levels": 13, "turns": False,
+            "widths": (32, 64), "depths": (4, 4), "first_epochs": 45, "epochs": 200, "batch": 128, "amp": True,
+            "checkpoint": "build",
+            "recipe": Recipe(
+                steps=1024, later_steps=1024, lr=0.025, later_lr=0.025, draws=16, prefixes=16, batch=64, layers=6
+            ),
+        },
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- the search
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a seed's search had before it, and the layers that it left, by arm."""
+
+    task: Task
+    bank: Bank
+    network: Network
+    source: Source
+    layers: dict[str, list[Trace]]
+
+    def policy(self, arm: str) -> Tensor:
+        """The policy of a searched arm, (K, M)."""
+        return method.stack(self.bank, self.layers[arm])
+
+
+def generator_of(seed: int, stream: int) -> torch.Generator:
+    """A stream of random numbers of its own for each purpose of a seed."""
+    return torch.Generator().manual_seed(1000 * seed + stream)
+
+
+def pretrain(task: Task, bank: Bank, config: Config, seed: int) -> Network:
+    """The search network: trained on the first part of the images, with shifts alone, and frozen."""
+    images, labels = task.part("pretrain")
+    channels, side = images.shape[1:3]
+    torch.manual_seed(seed)
+    net = make_net(channels, side, config.widths[0], config.depths[0], CLASSES).to(images.device)
+    nets, generator = SideBySide(net, 1), generator_of(seed, 0)
+    shifts = baselines.always(bank, [CROP])
+    batch = min(config.batch, len(images))
+    fit(
+        nets, several(bank, [shifts], [generator]), images, labels, [config.first_rate],
+        config.first_epochs, batch, generator,
+    )  # fmt: skip
+    net.load_state_dict({name: w.detach()[0] for name, w in nets.weights.items()})
+    return Network(net, config.amp)
+
+
+@lru_cache(maxsize=8)
+def find(config: Config, seed: int, device: torch.device) -> Found:
+    """A seed's split, search network and searches: whole, without the std, and matching gradients of random labels.
+
+    Without the std layer 1 is the same, so only what follows is searched again. The random labels' search is one layer.
+    """
+    task = draw(config.data, config.half, config.sizes, config.pool, seed).to(device)
+    bank = make_bank(task.images.shape[1], config.levels, config.turns, FILL[config.data])
+    network = pretrain(task, bank, config, seed)
+    (searched, classes), (matched, true) = task.part("search"), task.part("validation")
+    random = torch.randint(CLASSES, true.shape, generator=generator_of(seed, 1)).to(device)
+    source, lying = (
+        Source(searched, classes, method.validation_gradients(network, matched, labels), true)
+        for labels in (true, random)
+    )
+    file = Path(config.checkpoint) / f"deepaa-{seed}.pt" if config.checkpoint else None
+    plain, single = replace(config.recipe, kappa=0.0), replace(config.recipe, layers=1)
+    whole = method.search(network, bank, source, config.recipe, generator_of(seed, 2), file=file)
+    no_std = method.search(network, bank, source, plain, generator_of(seed, 3), begun=whole[:1])
+    lies = method.search(network, bank, lying, single, generator_of(seed, 2))
+    return Found(task, bank, network, source, {DEEPAA: whole, NO_STD: no_std, LIES: lies})
+
+
+# ---------------------------------------------------------------- training every arm
+
+
+def policies(found: Found) -> dict[str, Tensor]:
+    """The policy of every arm, (K, M) each."""
+    bank = found.bank
+    given = {NONE: baselines.none(bank), HAND: baselines.hand_picked(bank)}
+    given |= {TRIVIAL: baselines.uniform(bank, 1), RAND: baselines.uniform(bank, 2)}
+    return given | {arm: found.policy(arm) for arm in (DEEPAA, NO_STD, LIES)}
+
+
+def several(bank: Bank, policies: Sequence[Tensor], generators: Sequence[torch.Generator]) -> Any:
+    """images (n, C, H, W) -> (A, n, C, H, W): augmented by each policy (K, M), with random numbers of its own."""
+
+    def augment(images: Tensor) -> Tensor:
+        drawn = [(method.sample(p, len(images), g), g) for p, g in zip(policies, generators, strict=True)]
+        return torch.stack([method.augment(bank, images, choices, g) for choices, g in drawn])
+
+    return augment
+
+
+def train(found: Found, arms: Mapping[str, tuple[Tensor, float]], config: Config, seed: int) -> dict[str, float]:
+    """Arm -> per cent of the test images right: each arm's policy (K, M) and learning rate; one start for all."""
+    task = found.task
+    channels, side = task.images.shape[1:3]
+    torch.manual_seed(seed)
+    net = make_net(channels, side, config.widths[1], config.depths[1], CLASSES).to(task.images.device)
+    nets = SideBySide(net, len(arms))
+    given, rates = zip(*arms.values(), strict=True)
+    augment = several(found.bank, given, [generator_of(seed, 10 + i) for i in range(len(arms))])
+    fit(nets, augment, task.images, task.labels, rates, config.epochs, config.batch, generator_of(seed, 4))
+    return dict(zip(arms, nets.accuracy(task.test_images, task.test_labels), strict=True))
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def choices_of(found: Found, seed: int) -> list[Measurement]:
+    """What the layers chose, in per cent: identity, turns and flips, inversion, every operation; entropy and cosine."""
+    bank, rows = found.bank, []
+    layers = {arm: list(policy) for arm, policy in policies(found).items()}
+    for arm, chosen in layers.items():
+        for name, layer in zip((FIRST, SECOND), chosen, strict=False):
+            kinds = {"identity": baselines.mass(bank, layer, ["Identity"]), "inverting": baselines.inverting(bank, layer)}
+            kinds["turning"] = baselines.mass(bank, layer, baselines.TURNING)
+            rows += [Measurement(f"{kind} mass", arm, name, seed, value) for kind, value in kinds.items()]
+    for name, layer in zip((FIRST, SECOND), layers[DEEPAA], strict=False):
+        rows += [Measurement("mass", o, f"{DEEPAA}, {name}", seed, baselines.mass(bank, layer, [o])) for o in bank.operations]
+    for arm, traces in found.layers.items():
+        for name, trace in zip((FIRST, SECOND), traces, strict=False):
+            tenth = max(1, len(trace.cosines) // 4)
+            for when, part in (("begin", trace.cosines[:tenth]), ("end", trace.cosines[-tenth:])):
+                rows.append(Measurement("cosine", f"{arm}, {when}", name, seed, 100 * sum(part) / tenth))
+            rows.append(Measurement("entropy", arm, name, seed, trace.entropies[-1]))
+    return rows
+
+
+def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Search, look at what was chosen, train every arm: a seed has its own images, search network, search and start."""
+    found = find(config, seed, device)
+    arms = {arm: (policy, rate) for (arm, policy), rate in zip(policies(found).items(), config.rates, strict=True)}
+    rows = choices_of(found, seed)
+    rows.append(Measurement("identity mass", "stop rule", SECOND, seed, 100 * config.recipe.stop))
+    with torch.no_grad():
+        scores = found.network(found.network.weights, found.task.test_images)
+    right = 100 * float((scores.argmax(1) == found.task.test_labels).double().mean())
+    rows.append(Measurement("accuracy", "search network", TEST, seed, right))
+    trained = train(found, arms, config, seed)
+    return rows + [Measurement("accuracy", arm, TEST, seed, value) for arm, value in trained.items()]
+
+
+# ---------------------------------------------------------------- how it was chosen, and what is shown beside it
+
+
+def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Every arm at every learning rate, on the half that gives no evidence."""
+    found = find(config, seed, device)
+    rows = []
+    for rate in RATES:
+        arms = {arm: (policy, rate) for arm, policy in policies(found).items()}
+        rows += [
+            Measurement("accuracy", arm, f"{rate:g}", seed, v) for arm, v in train(found, arms, config, seed).items()
+        ]
+    return rows
+
+
+def chosen(config: Config) -> dict[str, str]:
+    """Arm -> the learning rate that the configuration uses, in words."""
+    return {arm: f"{rate:g}" for arm, rate in zip(ARMS, config.rates, strict=True)}
+
+
+def crossed(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """One search, three trainings with starts of their own: which of the two makes the numbers differ?"""
+    found = find(config, seed, device)
+    arms = {NONE: (baselines.none(found.bank), config.rates.none), DEEPAA: (found.policy(DEEPAA), config.rates.deepaa)}
+    return [
+        Measurement("accuracy", arm, f"training {i}", seed, value)
+        for i in range(3)
+        for arm, value in train(found, arms, config, 100 * seed + i).items()
+    ]
+
+
+def longer(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Every arm, trained for half, once, twice and four times the epochs."""
+    found = find(config, seed, device)
+    arms = {arm: (policy, rate) for (arm, policy), rate in zip(policies(found).items(), config.rates, strict=True)}
+    lengths = [round(times * config.epochs) for times in (0.5, 1, 2, 4)]
+    return [
+        Measurement("accuracy", arm, f"{epochs} epochs", seed, value)
+        for epochs in lengths
+        for arm, value in train(found, arms, replace(config, epochs=epochs), seed).items()
+    ]
+
+
+def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Rewards a second by the Jacobian-vector product and by per-sample gradients, and the memory of both."""
+    return speed.rewards_a_second(find(config, seed, device), seed)
+
+
+LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
+NATURAL = replace(
+    LAPTOP, data=COLOUR, sizes=(1500, 1000, 1000, 1000), pool=1, turns=False, depths=(3, 3), widths=(12, 16), epochs=20,
+    seeds=3,
+)  # fmt: skip
+FURTHER = {
+    "choice": Plan(choose, replace(LAPTOP, half="choices", rates=Rates(), seeds=3), first_seed=100),
+    "rehearsal": Plan(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=200),
+    "search x training": Plan(crossed, replace(LAPTOP, seeds=3), first_seed=300),
+    "epochs": Plan(longer, replace(LAPTOP, seeds=3), first_seed=400),
+    "natural colour images": Plan(experiment, NATURAL),
+    "cost": Plan(cost, replace(LAPTOP, seeds=1)),
+}
