@@ -64,7 +64,7 @@ def auto_contrast(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def equalize(x: Tensor, strength: Tensor) -> Tensor:
-    """Each channel's levels spread evenly: a pixel becomes the share of pixels darker than it, of those above the least.
+    """Each channel's levels spread evenly: a pixel becomes the share of pixels that are no lighter, least to 0.
 
     A channel of one colour stays.
     """
@@ -84,7 +84,7 @@ def posterize(x: Tensor, bits: Tensor) -> Tensor:
 
 
 def sharpness(x: Tensor, factor: Tensor) -> Tensor:
-    """Away from a smoothed image (3 x 3, the middle five times) for a factor above 1, towards it below; the rim stays."""
+    """Away from a smoothed image (3 x 3, the middle five times) or towards it; the rim stays."""
     kernel = torch.ones(x.shape[1], 1, 3, 3, dtype=x.dtype, device=x.device)
     kernel[:, :, 1, 1] = 5.0
     smooth = x.clone()
@@ -152,7 +152,7 @@ class Bank:
         """
         if images.ndim != 4 or which.shape != images.shape[:1]:
             raise ValueError(
-                f"images {tuple(images.shape)} must be (N, C, H, W), and which {tuple(which.shape)} one number an image."
+                f"images {tuple(images.shape)} must be (N, C, H, W); which {tuple(which.shape)} one number an image."
             )
         which = which.cpu()
         out = images.clone()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +28,7 @@ def example() -> tuple[method.Network, Bank, method.Source, torch.Generator]:
     network, bank = method.Network(net), make_bank(1, 3, True, 0.0)
     images = torch.rand(24, 1, SIDE, SIDE, generator=generator, dtype=torch.float64)
     labels = torch.arange(24) % CLASSES
-    reference = method.validation_gradients(network, images[12:], labels[12:])
-    return network, bank, method.Source(images[:12], labels[:12], reference, labels[12:]), generator
+    return network, bank, method.Source(images[:12], labels[:12], images[12:], labels[12:], labels[12:]), generator
 
 
 def one_draw() -> tuple[method.Network, Tensor, Tensor, Tensor, Tensor]:
@@ -35,7 +36,8 @@ def one_draw() -> tuple[method.Network, Tensor, Tensor, Tensor, Tensor]:
     network, bank, source, generator = example()
     images = method.all_candidates(bank, source.images[:1], method.empty_policy(bank), 1, generator)[0]
     p = torch.rand(len(bank), generator=generator, dtype=torch.float64).softmax(0)
-    return network, images, source.labels[:1].expand(len(bank)), p, source.validation[0]
+    _, labels, v = method.draw_batch(network, source, method.Recipe(draws=1), generator)
+    return network, images, labels.expand(len(bank)), p, v[0]
 
 
 def each_gradient(network: method.Network, images: Tensor, labels: Tensor) -> Tensor:
@@ -88,8 +90,8 @@ def identities_earn_nothing() -> float:
     p = torch.rand(5, generator=generator, dtype=torch.float64).softmax(0)
     again = generator.clone_state()
     c, seen = method.score_layer(network, bank, source, method.empty_policy(bank), p, recipe, generator)
-    pick, labels, v = method.draw_batch(source, recipe, again)
-    own = method.gradients(network, source.images[pick][:, None], labels[:, None], torch.ones(len(pick), 1).double())
+    images, labels, v = method.draw_batch(network, source, recipe, again)
+    own = method.gradients(network, images[:, None], labels[:, None], torch.ones(len(v), 1).double())
     return float(c.abs().max()) + _far(seen, method.cosine(v, own))
 
 
@@ -131,7 +133,7 @@ def identity_is_exact() -> float:
 
 
 def mixed_batch_is_one_by_one() -> float:
-    """A batch in which every image gets another candidate is each image with its candidate alone (random ones aside)."""
+    """A batch in which every image gets another candidate is each image alone (random candidates aside)."""
     _, bank, source, generator = example()
     which = torch.tensor([i for i, c in enumerate(bank.candidates) if c.operation not in (FLIP, CROP, CUTOUT)])
     images = source.images[torch.arange(len(which)) % 12]
@@ -159,7 +161,7 @@ def _turned(degrees: float) -> np.ndarray:
 
 
 # In SciPy's order, row before column: where a pixel of the result is looked up.
-SHOULD_BE = {
+SHOULD_BE: dict[str, Callable[[float], tuple[np.ndarray, Any]]] = {
     "ShearX": lambda m: (np.array([[1, 0], [m, 1]]), 0),
     "ShearY": lambda m: (np.array([[1, m], [0, 1]]), 0),
     "TranslateX": lambda m: (np.eye(2), np.array([0, m * SIDE])),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from companion.deepaa import baselines, method, speed
-from companion.deepaa.bank import CROP, Bank, make_bank
+from companion.deepaa.bank import CROP, IDENTITY, Bank, make_bank
 from companion.deepaa.method import Network, Recipe, Source, Trace
 from companion.deepaa.tasks import COLOUR, DIGITS, Task, draw
 from companion.deepaa.training import SideBySide, fit, make_net
@@ -25,8 +25,7 @@ DEEPAA, NO_STD, LIES = "DeepAA", "DeepAA, no std", "DeepAA, random labels"
 ARMS = (NONE, HAND, TRIVIAL, RAND, DEEPAA, NO_STD, LIES)
 TEST, FIRST, SECOND = "test", "layer 1", "layer 2"
 RATES = (0.025, 0.05, 0.1, 0.2)
-CLASSES = 10
-FILL = {DIGITS: 0.0, COLOUR: 0.47}  # black, as the digits' paper; the mean grey of the colour images
+BLACK, GREY = 0.0, 0.47  # the paper under the digits; CIFAR's mean
 
 
 class Rates(NamedTuple):
@@ -51,7 +50,7 @@ class Config(ScaledConfig):
     seeds: int = 5
     data: str = DIGITS
     half: str = "evidence"
-    sizes: tuple[int, int, int, int] = (240, 180, 180, 1900)
+    sizes: tuple[int, int, int, int] = (300, 250, 250, 1700)
     pool: int = 2
     levels: int = 5
     turns: bool = True
@@ -60,7 +59,7 @@ class Config(ScaledConfig):
     first_epochs: int = 40
     first_rate: float = 0.1
     recipe: Recipe = Recipe()
-    epochs: int = 24
+    epochs: int = 20
     batch: int = 50
     rates: Rates = Rates()
     amp: bool = False
@@ -68,14 +67,14 @@ class Config(ScaledConfig):
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 1, "sizes": (120, 80, 80, 400), "first_epochs": 15, "epochs": 4,
+            "seeds": 1, "sizes": (150, 100, 100, 400), "first_epochs": 40, "epochs": 8,
             "recipe": Recipe(steps=12, later_steps=6, lr=0.8, later_lr=1.5),
         },
         "study": {"seeds": 12},
         "paper": {
-            "seeds": 3, "data": COLOUR, "sizes": (1500, 1250, 1250, 1000), "pool": 1, "levels": 13, "turns": False,
-            "widths": (32, 64), "depths": (4, 4), "first_epochs": 45, "epochs": 200, "batch": 128, "amp": True,
-            "checkpoint": "build",
+            "seeds": 3, "data": "cifar10", "sizes": (5000, 35_000, 10_000, 10_000), "pool": 1, "levels": 13,
+            "turns": False, "widths": (32, 64), "depths": (4, 4), "first_epochs": 45, "epochs": 200, "batch": 128,
+            "amp": True, "checkpoint": "build",
             "recipe": Recipe(
                 steps=1024, later_steps=1024, lr=0.025, later_lr=0.025, draws=16, prefixes=16, batch=64, layers=6
             ),
@@ -111,7 +110,7 @@ def pretrain(task: Task, bank: Bank, config: Config, seed: int) -> Network:
     images, labels = task.part("pretrain")
     channels, side = images.shape[1:3]
     torch.manual_seed(seed)
-    net = make_net(channels, side, config.widths[0], config.depths[0], CLASSES).to(images.device)
+    net = make_net(channels, side, config.widths[0], config.depths[0], task.classes).to(images.device)
     nets, generator = SideBySide(net, 1), generator_of(seed, 0)
     shifts = baselines.always(bank, [CROP])
     batch = min(config.batch, len(images))
@@ -130,14 +129,11 @@ def find(config: Config, seed: int, device: torch.device) -> Found:
     Without the std layer 1 is the same, so only what follows is searched again. The random labels' search is one layer.
     """
     task = draw(config.data, config.half, config.sizes, config.pool, seed).to(device)
-    bank = make_bank(task.images.shape[1], config.levels, config.turns, FILL[config.data])
+    bank = make_bank(task.images.shape[1], config.levels, config.turns, BLACK if config.data == DIGITS else GREY)
     network = pretrain(task, bank, config, seed)
     (searched, classes), (matched, true) = task.part("search"), task.part("validation")
-    random = torch.randint(CLASSES, true.shape, generator=generator_of(seed, 1)).to(device)
-    source, lying = (
-        Source(searched, classes, method.validation_gradients(network, matched, labels), true)
-        for labels in (true, random)
-    )
+    random = torch.randint(task.classes, true.shape, generator=generator_of(seed, 1)).to(device)
+    source, lying = (Source(searched, classes, matched, true, given) for given in (true, random))
     file = Path(config.checkpoint) / f"deepaa-{seed}.pt" if config.checkpoint else None
     plain, single = replace(config.recipe, kappa=0.0), replace(config.recipe, layers=1)
     whole = method.search(network, bank, source, config.recipe, generator_of(seed, 2), file=file)
@@ -172,7 +168,7 @@ def train(found: Found, arms: Mapping[str, tuple[Tensor, float]], config: Config
     task = found.task
     channels, side = task.images.shape[1:3]
     torch.manual_seed(seed)
-    net = make_net(channels, side, config.widths[1], config.depths[1], CLASSES).to(task.images.device)
+    net = make_net(channels, side, config.widths[1], config.depths[1], task.classes).to(task.images.device)
     nets = SideBySide(net, len(arms))
     given, rates = zip(*arms.values(), strict=True)
     augment = several(found.bank, given, [generator_of(seed, 10 + i) for i in range(len(arms))])
@@ -186,19 +182,28 @@ def train(found: Found, arms: Mapping[str, tuple[Tensor, float]], config: Config
 def choices_of(found: Found, seed: int) -> list[Measurement]:
     """What the layers chose, in per cent: identity, turns and flips, inversion, every operation; entropy and cosine."""
     bank, rows = found.bank, []
-    layers = {arm: list(policy) for arm, policy in policies(found).items()}
-    for arm, chosen in layers.items():
-        for name, layer in zip((FIRST, SECOND), chosen, strict=False):
-            kinds = {"identity": baselines.mass(bank, layer, ["Identity"]), "inverting": baselines.inverting(bank, layer)}
-            kinds["turning"] = baselines.mass(bank, layer, baselines.TURNING)
-            rows += [Measurement(f"{kind} mass", arm, name, seed, value) for kind, value in kinds.items()]
-    for name, layer in zip((FIRST, SECOND), layers[DEEPAA], strict=False):
-        rows += [Measurement("mass", o, f"{DEEPAA}, {name}", seed, baselines.mass(bank, layer, [o])) for o in bank.operations]
+    layers = {arm: list(zip((FIRST, SECOND), policy, strict=False)) for arm, policy in policies(found).items()}
+    for arm, (name, layer) in ((arm, pair) for arm, pairs in layers.items() for pair in pairs):
+        kinds = {
+            "identity mass": baselines.mass(bank, layer, [IDENTITY]),
+            "inverting mass": baselines.inverting(bank, layer),
+            "turning mass": baselines.mass(bank, layer, baselines.TURNING),
+        }
+        rows += [Measurement(kind, arm, name, seed, value) for kind, value in kinds.items()]
+    for name, layer in layers[DEEPAA]:
+        shares = {operation: baselines.mass(bank, layer, [operation]) for operation in bank.operations}
+        rows += [Measurement("mass", operation, name, seed, share) for operation, share in shares.items()]
+    return rows + progress_of(found, seed)
+
+
+def progress_of(found: Found, seed: int) -> list[Measurement]:
+    """How each searched layer went: 100 x cos(v, g) over its first and its last quarter, and its last entropy."""
+    rows = []
     for arm, traces in found.layers.items():
         for name, trace in zip((FIRST, SECOND), traces, strict=False):
-            tenth = max(1, len(trace.cosines) // 4)
-            for when, part in (("begin", trace.cosines[:tenth]), ("end", trace.cosines[-tenth:])):
-                rows.append(Measurement("cosine", f"{arm}, {when}", name, seed, 100 * sum(part) / tenth))
+            quarter = max(1, len(trace.cosines) // 4)
+            for when, part in (("begin", trace.cosines[:quarter]), ("end", trace.cosines[-quarter:])):
+                rows.append(Measurement("cosine", f"{arm}, {when}", name, seed, 100 * sum(part) / quarter))
             rows.append(Measurement("entropy", arm, name, seed, trace.entropies[-1]))
     return rows
 
@@ -266,15 +271,25 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
-NATURAL = replace(
-    LAPTOP, data=COLOUR, sizes=(1500, 1000, 1000, 1000), pool=1, turns=False, depths=(3, 3), widths=(12, 16), epochs=20,
-    seeds=3,
-)  # fmt: skip
 FURTHER = {
     "choice": Plan(choose, replace(LAPTOP, half="choices", rates=Rates(), seeds=3), first_seed=100),
     "rehearsal": Plan(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=200),
     "search x training": Plan(crossed, replace(LAPTOP, seeds=3), first_seed=300),
     "epochs": Plan(longer, replace(LAPTOP, seeds=3), first_seed=400),
-    "natural colour images": Plan(experiment, NATURAL),
+    "natural colour images": Plan(
+        experiment,
+        replace(
+            LAPTOP,
+            data=COLOUR,
+            sizes=(800, 600, 600, 1000),
+            pool=1,
+            turns=False,
+            depths=(3, 3),
+            widths=(12, 16),
+            first_rate=0.03,
+            rates=Rates(*[0.03] * len(ARMS)),
+            seeds=3,
+        ),
+    ),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }

@@ -66,6 +66,7 @@ class Network:
         self.weights = torch.cat([p.detach().flatten() for p in net.parameters()])
 
     def __call__(self, w: Tensor, images: Tensor) -> Tensor:
+        """Scores (B, classes) of images (B, C, H, W) under the weights w (P,)."""
         parts = [part.view(shape) for part, shape in zip(w.split(self.sizes), self.shapes, strict=True)]
         with torch.autocast(w.device.type, torch.bfloat16, enabled=self.amp):
             scores: Tensor = functional_call(self.net, dict(zip(self.names, parts, strict=True)), (images,))
@@ -103,7 +104,7 @@ def candidate_rewards(losses: Losses, w: Tensor, v: Tensor, g: Tensor) -> Tensor
 
     losses: w (P,) -> (B,), a loss a candidate. v, g (P,). No candidate's own gradient is ever made.
     """
-    _, slopes = jvp(losses, (w,), (across(v, g),))
+    slopes: Tensor = jvp(losses, (w,), (across(v, g),))[1]
     return slopes / (v.norm() * g.norm())
 
 
@@ -153,12 +154,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Source:
-    """Search images (n, C, H, W) with labels (n,), and validation gradients (m, P), one an image, with labels (m,)."""
+    """Search images (n, C, H, W) and their classes (n,); validation images (m, C, H, W) and their classes (m,).
+
+    given (m,): the labels under which the validation images' gradients are taken; the classes themselves.
+    """
 
     images: Tensor
-    labels: Tensor
+    classes: Tensor
     validation: Tensor
-    validation_labels: Tensor
+    validation_classes: Tensor
+    given: Tensor
 
 
 @dataclass(frozen=True)
@@ -171,24 +176,25 @@ class Trace:
     rewards: Tensor
 
 
-def validation_gradients(network: Network, images: Tensor, labels: Tensor, chunk: int = 100) -> Tensor:
-    """Gradient of each validation image by itself, (m, P): images (m, C, H, W), labels (m,); made once, w is frozen."""
-    one = torch.ones(len(labels), 1, dtype=images.dtype, device=images.device)
-    parts = zip(images.unsqueeze(1).split(chunk), labels.unsqueeze(1).split(chunk), one.split(chunk), strict=True)
-    return torch.cat([gradients(network, *part) for part in parts])
+def draw_batch(
+    network: Network, source: Source, recipe: Recipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """L draws, classes in turn: a search image (L, C, H, W), its class (L,), and v (L, P).
+
+    v is the mean gradient of `batch` validation images of that class, as they are.
+    """
+    known = source.classes[torch.isin(source.classes, source.validation_classes)].unique()
+    labels = known[torch.arange(recipe.draws, device=known.device) % len(known)]
+    picks = torch.cat([_some(source.classes == label, 1, generator) for label in labels])
+    rows = torch.stack([_some(source.validation_classes == label, recipe.batch, generator) for label in labels])
+    weight = source.images.new_full(rows.shape, 1 / recipe.batch)
+    return source.images[picks], labels, gradients(network, source.validation[rows], source.given[rows], weight)
 
 
-def draw_batch(source: Source, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """L draws, classes in turn: a search image's number (L,), its class (L,), v (L, P) of a validation batch of it."""
-    classes = source.labels.unique()
-    labels = classes[torch.arange(recipe.draws, device=classes.device) % len(classes)]
-    picks, references = [], []
-    for label in labels:
-        mine, others = (torch.nonzero(x == label).squeeze(1) for x in (source.labels, source.validation_labels))
-        picks.append(mine[torch.randint(len(mine), (1,), generator=generator)])
-        batch = others[torch.randint(len(others), (recipe.batch,), generator=generator)]
-        references.append(source.validation[batch].mean(0))
-    return torch.cat(picks), labels, torch.stack(references)
+def _some(where: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` random places, with replacement, at which `where` (n,) is true."""
+    rows = torch.nonzero(where).squeeze(1)
+    return rows[torch.randint(len(rows), (count,), generator=generator).to(rows.device)]
 
 
 def all_candidates(bank: Bank, images: Tensor, policy: Tensor, prefixes: int, generator: torch.Generator) -> Tensor:
@@ -211,8 +217,8 @@ def score_layer(
     g and the rewards are sums over images, so that chunks of images change nothing.
     """
     prefixes = recipe.prefixes if len(policy) else 1
-    pick, classes, v = draw_batch(source, recipe, generator)
-    images = all_candidates(bank, source.images[pick], policy, prefixes, generator).split(recipe.chunk, 1)
+    begun, classes, v = draw_batch(network, source, recipe, generator)
+    images = all_candidates(bank, begun, policy, prefixes, generator).split(recipe.chunk, 1)
     labels = [classes.unsqueeze(1).expand(part.shape[:2]) for part in images]
     weight = (p.to(v) / prefixes).repeat(prefixes).expand(len(v), -1).split(recipe.chunk, 1)
     g = torch.stack([gradients(network, *part) for part in zip(images, labels, weight, strict=True)]).sum(0)
@@ -254,15 +260,13 @@ class LayerSearch:
 def search_layer(
     network: Network, bank: Bank, source: Source, policy: Tensor, recipe: Recipe, generator: torch.Generator
 ) -> Trace:
-    """The next layer behind policy (k - 1, M); the first takes the plain mean of the rewards, as the paper's code does."""
+    """The next layer behind policy (k - 1, M); layer 1 takes the plain mean of the rewards, as the paper's code."""
     first = not len(policy)
     steps, lr = (recipe.steps, recipe.lr) if first else (recipe.later_steps, recipe.later_lr)
     layer = LayerSearch.begin(len(bank), lr, recipe.identity)
     for _ in range(steps):
         p = layer.logits.detach().softmax(0)
-        layer.step(
-            *score_layer(network, bank, source, policy, p, recipe, generator), 0.0 if first else recipe.kappa
-        )
+        layer.step(*score_layer(network, bank, source, policy, p, recipe, generator), 0.0 if first else recipe.kappa)
     return layer.trace()
 
 
@@ -282,7 +286,7 @@ def search(
 ) -> list[Trace]:
     """Layer upon layer, until one chooses identity (mass above `stop`) or there are `layers` of them.
 
-    begun: layers that stand already. file: where layers are kept, so that a cut search goes on behind the last whole one.
+    begun: layers that stand already. file: keeps whole layers, so that a cut search goes on.
     """
     traces = _resume(file, generator) or list(begun)
     while len(traces) < recipe.layers and not (traces and float(traces[-1].probabilities[0]) > recipe.stop):

@@ -34,11 +34,10 @@ def by_each_gradient(network: method.Network, images: Tensor, labels: Tensor, v:
 def rewards_a_second(found: Found, seed: int) -> list[Measurement]:
     """CPU seconds for the rewards of one draw (best of five), thousands of rewards a second, and numbers kept."""
     network, bank, source = found.network, found.bank, found.source
-    images = method.all_candidates(
-        bank, source.images[:1], method.empty_policy(bank), 1, torch.Generator().manual_seed(seed)
-    )[0]
-    labels, v = source.labels[:1].expand(len(bank)), source.validation[0]
-    g = source.validation[1]
+    generator = torch.Generator().manual_seed(seed)
+    begun, labels, (v, g) = method.draw_batch(network, source, method.Recipe(draws=2), generator)
+    images = method.all_candidates(bank, begun[:1], method.empty_policy(bank), 1, generator)[0]
+    labels = labels[:1].expand(len(bank))
     ways = {
         "one JVP": lambda: method.candidate_rewards(network.losses(images, labels), network.weights, v, g),
         "each gradient": lambda: by_each_gradient(network, images, labels, v, g),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from companion.data.cifar import cifar
 from companion.data.images import Split, cifar10_subset, mnist5k
 from companion.errors import CompanionError
 
 DIGITS, COLOUR = "mnist5k", "cifar10_jpeg"
+COLOURED: dict[str, Callable[[], Split]] = {
+    COLOUR: cifar10_subset,
+    "cifar10": partial(cifar, "cifar10"),
+    "cifar100": partial(cifar, "cifar100"),
+}
 HALVES = ("choices", "evidence")
 HALVED_BY = 6  # the seed that halves the images, once and for all
 
@@ -31,6 +39,7 @@ class Task:
     test_labels: Tensor
     pretrain: int
     search: int
+    classes: int
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """Images and classes of "pretrain", "search" or "validation": no image is in two of them."""
@@ -75,14 +84,14 @@ def draw(data: str, half: str, sizes: tuple[int, int, int, int], pool: int, seed
         rows = rng.permutation(halves(len(images), half))
         split = Split(images, labels, images, labels)
         trained, held = rows[:labelled], rows[labelled : labelled + tested]
-    elif data == COLOUR:
-        split = cifar10_subset()
+    elif data in COLOURED:
+        split = COLOURED[data]()
         trained, held = rng.permutation(len(split.train_labels))[:labelled], rng.permutation(len(split.test_labels))
     else:
-        raise CompanionError(f"data = {data!r} is not known; use one of {DIGITS}, {COLOUR}.")
+        raise CompanionError(f"data = {data!r} is not known; use one of {', '.join((DIGITS, *COLOURED))}.")
     held = held[:tested]
     if (len(trained), len(held)) != (labelled, tested):
         raise CompanionError(f"sizes = {sizes} ask for more images than there are: {len(trained)} and {len(held)}.")
     x, xt = pooled(split.train_images[trained], pool), pooled(split.test_images[held], pool)
     y, yt = torch.from_numpy(split.train_labels[trained]), torch.from_numpy(split.test_labels[held])
-    return Task(x, y, xt, yt, *sizes[:2])
+    return Task(x, y, xt, yt, *sizes[:2], int(split.train_labels.max()) + 1)
