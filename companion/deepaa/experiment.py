@@ -24,7 +24,7 @@ NONE, HAND, TRIVIAL, RAND = "none", "hand-picked", "uniform, 1 layer", "uniform,
 DEEPAA, NO_STD, LIES = "DeepAA", "DeepAA, no std", "DeepAA, random labels"
 ARMS = (NONE, HAND, TRIVIAL, RAND, DEEPAA, NO_STD, LIES)
 TEST, FIRST, SECOND = "test", "layer 1", "layer 2"
-RATES = (0.025, 0.05, 0.1, 0.2)
+RATES = (0.05, 0.1, 0.2, 0.4)
 BLACK, GREY = 0.0, 0.47  # the paper under the digits; CIFAR's mean
 
 
@@ -265,6 +265,29 @@ def longer(config: Config, seed: int, device: torch.device) -> list[Measurement]
     ]
 
 
+def doubts(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Does a layer stop for noise alone? Identity's share with the std in layer 1 too, and in a second layer with less noise.
+
+    Less noise: four times the prefixes behind each reward, and four times the validation images behind each v.
+    """
+    found = find(config, seed, device)
+    r = config.recipe
+    strict = replace(r, first_kappa=r.kappa, layers=1)
+    calm = replace(r, prefixes=4 * r.prefixes, batch=4 * r.batch)
+    whole = found.layers[DEEPAA]
+    tried = {
+        "std in layer 1 too": (strict, [], FIRST),
+        "less noise": (calm, whole[:1], SECOND),
+        "less noise, no std": (replace(calm, kappa=0.0), whole[:1], SECOND),
+    }
+    rows = []
+    for i, (name, (recipe, begun, where)) in enumerate(tried.items()):
+        layers = method.search(found.network, found.bank, found.source, recipe, generator_of(seed, 5 + i), begun)
+        share = baselines.mass(found.bank, layers[-1].probabilities, [IDENTITY])
+        rows.append(Measurement("identity mass", name, where, seed, share))
+    return rows
+
+
 def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     """Rewards a second by the Jacobian-vector product and by per-sample gradients, and the memory of both."""
     return speed.rewards_a_second(find(config, seed, device), seed)
@@ -291,5 +314,6 @@ FURTHER = {
             seeds=3,
         ),
     ),
+    "doubts": Plan(doubts, replace(LAPTOP, seeds=4), first_seed=500),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }

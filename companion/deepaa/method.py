@@ -135,7 +135,7 @@ class Recipe:
     """How a layer is searched. Adam moves a logit by at most lr a step: lr x steps must exceed `identity`.
 
     steps and lr are layer 1's, later_steps and later_lr those of the layers behind it. draws: L. prefixes: samples of
-    the layers before. batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
+    the layers before. first_kappa and kappa weigh the std in layer 1 (not at all, as in the paper's code) and later. batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
     """
 
     steps: int = 60
@@ -147,6 +147,7 @@ class Recipe:
     prefixes: int = 2
     batch: int = 16
     chunk: int = 1000
+    first_kappa: float = 0.0
     kappa: float = 1.0
     layers: int = 2
     stop: float = 0.9
@@ -266,7 +267,10 @@ def search_layer(
     layer = LayerSearch.begin(len(bank), lr, recipe.identity)
     for _ in range(steps):
         p = layer.logits.detach().softmax(0)
-        layer.step(*score_layer(network, bank, source, policy, p, recipe, generator), 0.0 if first else recipe.kappa)
+        layer.step(
+            *score_layer(network, bank, source, policy, p, recipe, generator),
+            recipe.first_kappa if first else recipe.kappa,
+        )
     return layer.trace()
 
 

@@ -1,0 +1,225 @@
+"""Figures of the lesson: measurements or tensors in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from companion.deepaa import method
+from companion.deepaa.bank import Bank
+from companion.deepaa.experiment import DEEPAA, FIRST, NO_STD, SECOND, TEST, Found
+from companion.lab.evidence import Measurement, values
+from companion.lab.figures import INK, label_right, new_figure, seed_lines, seed_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The second released CIFAR policy: per cent of a layer, operations summed over magnitudes; what is not named is 0 or less
+# than the smallest one named.
+RELEASED = {
+    1: {"Solarize": 15, "Color": 13, "TranslateY": 11, "TranslateX": 10},
+    2: {"RandCutout": 99},
+    3: {"RandCrop": 68, "RandCutout": 31},
+    4: {"RandCrop": 73, "RandFlip": 23},
+    5: {"RandFlip": 78, "Identity": 22},
+    6: {"Identity": 99},
+}
+SPREAD = 0.02  # rewards are drawn on a scale that is linear up to here and logarithmic beyond
+
+
+def accuracies(rows: Sequence[Measurement], arms: Sequence[str], least: float) -> Figure:
+    """Accuracy of every arm, a dot a seed; the axis begins at `least`."""
+    figure, ax = new_figure(width=7.4, height=0.42 * len(arms) + 0.9)
+    seed_rows(ax, {arm: values(rows, "accuracy", arm, TEST) for arm in arms}, decimals=1)
+    ax.set(xlabel="test images classified, %", xlim=(least, None))
+    return figure
+
+
+def geometry(v: Tensor, gradients: Tensor, p: Tensor, names: Sequence[str], step: float) -> Figure:
+    """In the plane: v (2,), candidates' gradients (M, 2), their mixture g by p (M,), u across g; and g after one update."""
+    figure, (left, right) = new_figure(columns=2, width=8.8, height=4.0, width_ratios=(3, 2))
+    g = p @ gradients
+    u = method.across(v, g)
+    c = gradients @ u / (v.norm() * g.norm())
+    after = (p.log() + step * c).softmax(0)
+    moved = after @ gradients
+    shown = {"v": (v, "C1", "-"), "g": (g, "C0", "-"), "u": (u, "C2", "--"), "g after a step": (moved, "C0", ":")}
+    for name, (vector, colour, dash) in shown.items():
+        _arrow(left, vector, colour, dash)
+        below = name == "g"
+        left.annotate(
+            name, vector.tolist(), (6, -6 if below else 5), textcoords="offset points", color=INK, fontweight="bold"
+        )
+    for gradient, name in zip(gradients, names, strict=True):
+        foot = (gradient @ u) / (u @ u) * u
+        left.plot(*gradient.tolist(), "s", color=INK)
+        left.annotate(name, gradient.tolist(), (7, 4), textcoords="offset points", color=INK)
+        left.plot(*torch.stack([gradient, foot]).T.tolist(), ls=":", color="0.5", lw=1)
+    line = torch.stack([-2 * u, 2.4 * u])
+    left.plot(*line.T.tolist(), color="0.7", lw=0.8, zorder=0)
+    left.set(xlim=(-2.1, 3.2), ylim=(-1.5, 2.5), aspect="equal")
+    bars = np.arange(len(names))
+    right.barh(bars + 0.2, p.tolist(), 0.36, color="C0", label="p")
+    right.barh(bars - 0.2, after.tolist(), 0.36, color="C1", hatch="//", label="p after")
+    right.set_yticks(bars, [f"{name}\nc = {float(x):+.2f}" for name, x in zip(names, c, strict=True)])
+    right.set(xlabel="probability", xlim=(0, 1))
+    right.legend(loc="upper right")
+    return figure
+
+
+def _arrow(ax: Axes, vector: Tensor, colour: str, dash: str) -> None:
+    look = {"arrowstyle": "-|>", "color": colour, "lw": 2, "linestyle": dash, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", vector.tolist(), (0, 0), arrowprops=look)
+
+
+def sheet(bank: Bank, image: Tensor, rewards: Tensor) -> Figure:
+    """One image (C, S, S) under every candidate, a row an operation; frames say the sign of its mean reward (M,)."""
+    generator = torch.Generator().manual_seed(1)
+    shown = bank(image.expand(len(bank), -1, -1, -1), torch.arange(len(bank)), generator)
+    graded = [o for o in bank.operations if len(bank.rows(o)) > 1]
+    single = [o for o in bank.operations if len(bank.rows(o)) == 1]
+    width = max(len(bank.rows(o)) for o in graded)
+    lines = [(o, bank.rows(o)) for o in graded]
+    lines += [(", ".join(part), [bank.rows(o)[0] for o in part]) for part in _parts(single, width)]
+    half = (len(lines) + 1) // 2
+    figure, axes = new_figure(2 * width + 1, width=9.6, height=0.88 * half, rows=half)
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (name, rows) in enumerate(lines):
+        offset = (i // half) * (width + 1)
+        for column, n in enumerate(rows):
+            _tile(axes[i % half, offset + column], shown[n], float(rewards[n]))
+        axes[i % half, offset].set_title(name, fontsize=7.5, loc="left", pad=3)
+    return figure
+
+
+def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[i : i + size] for i in range(0, len(names), size)]
+
+
+def _tile(ax: Axes, image: Tensor, reward: float) -> None:
+    ax.axis("on")
+    ax.imshow(image.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray_r", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color="C0" if reward > 0 else "C1", lw=2.5, ls="-" if reward > 0 else ":")
+    ax.set_xlabel(f"{reward:+.2f}", fontsize=7, labelpad=1)
+
+
+def mean_and_std(bank: Bank, rewards: Tensor, named: int) -> Figure:
+    """Every candidate's mean reward against its std over draws, from rewards (L, M); above the line mean - std > 0."""
+    figure, ax = new_figure(width=7.6, height=4.2)
+    mean, std = rewards.double().mean(0).numpy(), rewards.double().std(0, correction=0).numpy()
+    good = mean > std
+    ax.plot(std[~good], mean[~good], "o", color="C1", alpha=0.7, label="mean - std < 0")
+    ax.plot(std[good], mean[good], "s", color="C0", alpha=0.9, label="mean - std > 0")
+    reach = max(1.2 * std.max(), SPREAD)
+    line = np.linspace(0, reach, 200)
+    ax.plot(line, line, color=INK, lw=1)
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.set_xscale("symlog", linthresh=SPREAD)
+    ax.set_yscale("symlog", linthresh=SPREAD)
+    order = np.argsort(-np.abs(mean))
+    for n in order[:named]:
+        ax.annotate(str(bank.candidates[n]), (std[n], mean[n]), (5, 3), textcoords="offset points", fontsize=8)
+    ax.set(xlabel="std of the reward over draws", ylabel="mean of the reward")
+    ax.legend(loc="lower left")
+    return figure
+
+
+def progress(found: Found) -> Figure:
+    """Cosine and entropy at each step, layer by layer: with the std term, and a second layer without it."""
+    figure, axes = new_figure(columns=2, width=9.4, height=3.6)
+    traces = found.layers[DEEPAA]
+    lines = {"layer 1": (traces[0], "-", "C0"), "layer 2": (traces[-1], "--", "C1")}
+    lines["layer 2, no std"] = (found.layers[NO_STD][-1], ":", "C2")
+    for ax, name, label in zip(axes, ("cosines", "entropies"), ("cos(v, g)", "entropy, nats"), strict=True):
+        ends, longest = [], 0
+        for words, (trace, dash, colour) in lines.items():
+            seen = np.array(getattr(trace, name))
+            if name == "cosines":
+                seen = np.convolve(seen, np.ones(8) / 8, mode="valid")
+            ax.plot(range(len(seen)), seen, dash, color=colour, lw=2)
+            ends.append((float(seen[-1]), words, INK))
+            longest = max(longest, len(seen))
+        label_right(ax, longest - 1.0, ends, gap=0.08)
+        ax.set(xlabel="step", ylabel=label)
+    axes[0].set_title("agreement (running mean of 8)")
+    return figure
+
+
+def policies(rows: Sequence[Measurement], operations: Sequence[str], columns: Sequence[str]) -> Figure:
+    """Per cent of each layer by operation: the mean over our seeds, beside the released CIFAR policy."""
+    ours = np.array([[values(rows, "mass", o, name).mean() if o in operations else np.nan for name in (FIRST, SECOND)]
+                     for o in columns])  # fmt: skip
+    theirs = np.array([[float(RELEASED[k].get(o, 0)) for k in RELEASED] for o in columns])
+    figure, axes = new_figure(columns=2, width=8.2, height=0.29 * len(columns) + 1.0, sharey=True, width_ratios=(2, 6))
+    for ax, table, title in zip(axes, (ours, theirs), ("digits, ours", "CIFAR, released (cifar_2)"), strict=True):
+        ax.imshow(np.nan_to_num(table), cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for i, j in zip(*np.nonzero(np.nan_to_num(table) >= 1), strict=True):
+            dark = table[i, j] > 55
+            ax.text(j, i, f"{table[i, j]:.0f}", ha="center", va="center", color="white" if dark else INK, fontsize=8)
+        ax.set_xticks(range(table.shape[1]), [str(k + 1) for k in range(table.shape[1])])
+        ax.set(xlabel="layer", title=title)
+        ax.grid(visible=False)
+    axes[0].set_yticks(range(len(columns)), list(columns))
+    return figure
+
+
+def lengths(rows: Sequence[Measurement], epochs: Sequence[int], arms: Sequence[str]) -> Figure:
+    """Accuracy against epochs for every arm."""
+    figure, ax = new_figure(width=7.8, height=4.0)
+    lines = {arm: np.array([values(rows, "accuracy", arm, f"{n} epochs") for n in epochs]).T for arm in arms}
+    ax.set_xscale("log")
+    ax.set_xticks(list(epochs), [str(n) for n in epochs])
+    ax.minorticks_off()
+    seed_lines(ax, list(epochs), lines, known=list(arms))
+    ax.set(xlabel="epochs, the same for all", ylabel="test images classified, %")
+    return figure
+
+
+# ---------------------------------------------------------------- play
+
+
+def panel(found: Found, generator_seed: int, digit: int, shift: int, turn: int, invert: int) -> Figure:
+    """A layer of one's own: per cent for shifts, turns and inversion, the rest identity; 16 samples and cos(v, g)."""
+    bank, source = found.bank, found.source
+    shares = {"RandCrop": shift, "Rotate": turn, "Invert": invert}
+    total = max(100, sum(shares.values()))
+    p = torch.zeros(len(bank), dtype=torch.float64)
+    for name, share in shares.items():
+        p[bank.rows(name)] = share / total / len(bank.rows(name))
+    p[0] = 1 - p.sum()
+    agreement, image = agree(found, digit, p)
+    generator = torch.Generator().manual_seed(generator_seed)
+    which = method.sample(p.clamp(min=0)[None], 16, generator)[:, 0]
+    shown = bank(source.images[image].expand(16, -1, -1, -1), which, generator)
+    figure, axes = new_figure(8, width=8.4, height=2.7, rows=2)
+    for ax, tile in zip(axes.flat, shown, strict=True):
+        ax.imshow(tile.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray_r", vmin=0, vmax=1)
+        ax.axis("off")
+    figure.suptitle(f"identity {100 * float(p[0]):.0f} %, cos(v, g) = {agreement:.3f} (identity alone: "
+                    f"{agree(found, digit, torch.eye(len(bank), dtype=torch.float64)[0])[0]:.3f})", fontsize=11)  # fmt: skip
+    return figure
+
+
+def agree(found: Found, digit: int, p: Tensor) -> tuple[float, int]:
+    """cos(v, g) of a class, v over its validation images, g over twenty of its search images; and one image's number."""
+    network, bank, source = found.network, found.bank, found.source
+    rows = torch.nonzero(source.classes == digit).squeeze(1)[:20]
+    validation = torch.nonzero(source.validation_classes == digit).squeeze(1)
+    even = torch.full((1, len(validation)), 1 / len(validation))
+    v = method.gradients(network, source.validation[validation][None], source.given[validation][None], even)
+    used = torch.nonzero(p).squeeze(1)
+    generator = torch.Generator().manual_seed(0)
+    images = bank(source.images[rows].repeat_interleave(len(used), 0), used.repeat(len(rows)), generator)
+    weight = (p[used].float() / len(rows)).repeat(len(rows))
+    labels = torch.full((len(images),), digit)
+    g = method.gradients(network, images[None], labels[None], weight[None])
+    return float(method.cosine(v, g)), int(rows[0])
