@@ -116,7 +116,7 @@ def check_one_pass(answer: Callable[[Any, Tensor, Tensor, Tensor], Tensor]) -> N
 def solve_one_pass(losses: Callable[[Tensor], Tensor], w: Tensor, v: Tensor, g: Tensor) -> Tensor:
     """Forward-mode differentiation along u."""
     u = v - (v @ g) / (g @ g) * g
-    _, slopes = torch.func.jvp(losses, (w,), (u,))
+    slopes: Tensor = torch.func.jvp(losses, (w,), (u,))[1]
     return slopes / (v.norm() * g.norm())
 
 
@@ -129,7 +129,7 @@ def wrong_one_pass_steps(losses: Callable[[Tensor], Tensor], w: Tensor, v: Tenso
 def wrong_one_pass_lengths(losses: Callable[[Tensor], Tensor], w: Tensor, v: Tensor, g: Tensor) -> Tensor:
     """Divides by the length of u, where those of v and g are due."""
     u = v - (v @ g) / (g @ g) * g
-    _, slopes = torch.func.jvp(losses, (w,), (u,))
+    slopes: Tensor = torch.func.jvp(losses, (w,), (u,))[1]
     return slopes / u.norm()
 
 
@@ -225,8 +225,8 @@ EXERCISES = (
         title="The reward, the long way",
         stars=1,
         minutes=10,
-        statement="Write `reward(gradients, p, v)`: the derivative of cos(v, g) by each probability, (M,), where g is the "
-        "mixture of the rows of gradients (M, P) by p (M,). Then convince yourself that `p @ reward(...)` is zero.",
+        statement="Write `reward(gradients, p, v)`: the derivative of cos(v, g) by each probability, (M,), where g is "
+        "the mixture of the rows of gradients (M, P) by p (M,). Then convince yourself that `p @ reward(...)` is zero.",
         check=check_reward,
         hints=("g = p @ gradients.", "Only the part of v across g counts: u = v - (v·g / g·g) g."),
         solution=solve_reward,
@@ -237,8 +237,8 @@ EXERCISES = (
         title="Drawing from a policy",
         stars=1,
         minutes=10,
-        statement="Write `draw(policy, n)`: for n images the candidates of all layers, whole numbers of shape (n, K), from "
-        "a policy (K, M). Each image draws for itself, each layer independently.",
+        statement="Write `draw(policy, n)`: for n images the candidates of all layers, whole numbers of shape (n, K), "
+        "from a policy (K, M). Each image draws for itself, each layer independently.",
         check=check_draw,
         hints=("`torch.multinomial` draws from every row of a table.", "Mind `replacement`, and transpose."),
         solution=solve_draw,
@@ -249,8 +249,8 @@ EXERCISES = (
         title="All rewards in one pass",
         stars=2,
         minutes=20,
-        statement="Write `rewards(losses, w, v, g)`: what E1 computes, but without any candidate's gradient. losses maps "
-        "w (P,) to M losses; v and g (P,) are given. You may evaluate the losses three times at most.",
+        statement="Write `rewards(losses, w, v, g)`: what E1 computes, but without any candidate's gradient. losses "
+        "maps w (P,) to M losses; v and g (P,) are given. You may evaluate the losses three times at most.",
         check=check_one_pass,
         hints=("A gradient times a direction is a slope along it.", "`torch.func.jvp(losses, (w,), (u,))`."),
         solution=solve_one_pass,
@@ -261,8 +261,8 @@ EXERCISES = (
         title="Help everybody",
         stars=2,
         minutes=15,
-        statement="Write `regularise(c, kappa)` for rewards c of shape (draws, prefixes, M): the mean minus kappa times the "
-        "standard deviation. What must agree are the draws (classes and images); prefixes are only noise.",
+        statement="Write `regularise(c, kappa)` for rewards c of shape (draws, prefixes, M): the mean minus kappa "
+        "times the standard deviation. What must agree are the draws (classes and images); prefixes are only noise.",
         check=check_regularise,
         hints=("Average over the prefixes first.", "The standard deviation is that of a population."),
         solution=solve_regularise,
@@ -285,9 +285,9 @@ EXERCISES = (
         title="Research: the class that suffers most",
         stars=4,
         minutes=60,
-        statement="The std is one way to ask that all classes agree. Write `worst(c, classes)` for rewards c (L, M) and the "
-        "draws' classes (L,): per candidate the least over classes of the mean reward of a class. Then search a second "
-        "layer with it: does it stop at identity as well, and what does accuracy say?",
+        statement="The std is one way to ask that all classes agree. Write `worst(c, classes)` for rewards c (L, M) "
+        "and the draws' classes (L,): per candidate the least over classes of the mean reward of a class. Then search "
+        "a second layer with it: does it stop at identity as well, and what does accuracy say?",
         check=check_worst,
         hints=("First a mean per class, then a minimum, for each candidate by itself.",),
         solution=solve_worst,

@@ -61,7 +61,7 @@ class Config(ScaledConfig):
     recipe: Recipe = Recipe()
     epochs: int = 20
     batch: int = 50
-    rates: Rates = Rates()
+    rates: Rates = Rates(0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)  # chosen, see `choose`
     amp: bool = False
     checkpoint: str = ""
 
@@ -266,9 +266,9 @@ def longer(config: Config, seed: int, device: torch.device) -> list[Measurement]
 
 
 def doubts(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Does a layer stop for noise alone? Identity's share with the std in layer 1 too, and in a second layer with less noise.
+    """Does a layer stop for noise alone? Identity's share with the std in layer 1 too, and in a calmer second layer.
 
-    Less noise: four times the prefixes behind each reward, and four times the validation images behind each v.
+    Calmer: four times the prefixes behind each reward, and four times the validation images behind each v.
     """
     found = find(config, seed, device)
     r = config.recipe

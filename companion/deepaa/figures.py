@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The second released CIFAR policy: per cent of a layer, operations summed over magnitudes; what is not named is 0 or less
-# than the smallest one named.
+# The second released CIFAR policy: per cent of a layer, operations summed over magnitudes, the largest ones alone.
 RELEASED = {
     1: {"Solarize": 15, "Color": 13, "TranslateY": 11, "TranslateX": 10},
     2: {"RandCutout": 99},
@@ -29,7 +28,7 @@ RELEASED = {
     5: {"RandFlip": 78, "Identity": 22},
     6: {"Identity": 99},
 }
-SPREAD = 0.02  # rewards are drawn on a scale that is linear up to here and logarithmic beyond
+SMALLEST = 0.003  # rewards are drawn on a scale that is linear up to here and logarithmic beyond
 
 
 def accuracies(rows: Sequence[Measurement], arms: Sequence[str], least: float) -> Figure:
@@ -41,7 +40,7 @@ def accuracies(rows: Sequence[Measurement], arms: Sequence[str], least: float) -
 
 
 def geometry(v: Tensor, gradients: Tensor, p: Tensor, names: Sequence[str], step: float) -> Figure:
-    """In the plane: v (2,), candidates' gradients (M, 2), their mixture g by p (M,), u across g; and g after one update."""
+    """In the plane: v (2,), candidates' gradients (M, 2), their mixture g by p (M,), u; and g after one update."""
     figure, (left, right) = new_figure(columns=2, width=8.8, height=4.0, width_ratios=(3, 2))
     g = p @ gradients
     u = method.across(v, g)
@@ -73,63 +72,72 @@ def geometry(v: Tensor, gradients: Tensor, p: Tensor, names: Sequence[str], step
 
 
 def _arrow(ax: Axes, vector: Tensor, colour: str, dash: str) -> None:
-    look = {"arrowstyle": "-|>", "color": colour, "lw": 2, "linestyle": dash, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", vector.tolist(), (0, 0), arrowprops=look)
+    look: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "color": colour,
+        "lw": 2,
+        "linestyle": dash,
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
+    ax.annotate("", (float(vector[0]), float(vector[1])), (0, 0), arrowprops=look)
 
 
-def sheet(bank: Bank, image: Tensor, rewards: Tensor) -> Figure:
-    """One image (C, S, S) under every candidate, a row an operation; frames say the sign of its mean reward (M,)."""
-    generator = torch.Generator().manual_seed(1)
-    shown = bank(image.expand(len(bank), -1, -1, -1), torch.arange(len(bank)), generator)
-    graded = [o for o in bank.operations if len(bank.rows(o)) > 1]
+def sheet(bank: Bank, image: Tensor, layer: Tensor) -> Figure:
+    """One image (C, S, S) under every candidate, a row an operation, with its per cent of a layer (M,).
+
+    A solid frame stands around what the layer takes more often than chance would.
+    """
+    shown = bank(image.expand(len(bank), -1, -1, -1), torch.arange(len(bank)), torch.Generator().manual_seed(1))
+    width = max(len(bank.rows(o)) for o in bank.operations)
     single = [o for o in bank.operations if len(bank.rows(o)) == 1]
-    width = max(len(bank.rows(o)) for o in graded)
-    lines = [(o, bank.rows(o)) for o in graded]
-    lines += [(", ".join(part), [bank.rows(o)[0] for o in part]) for part in _parts(single, width)]
+    lines = [(o, bank.rows(o)) for o in bank.operations if o not in single]
+    for i in range(0, len(single), width):
+        part = single[i : i + width]
+        lines.append((", ".join(part), [bank.rows(o)[0] for o in part]))
     half = (len(lines) + 1) // 2
-    figure, axes = new_figure(2 * width + 1, width=9.6, height=0.88 * half, rows=half)
+    figure, axes = new_figure(2 * width + 1, width=8.6, height=0.95 * half, rows=half)
     for ax in axes.flat:
         ax.axis("off")
     for i, (name, rows) in enumerate(lines):
-        offset = (i // half) * (width + 1)
-        for column, n in enumerate(rows):
-            _tile(axes[i % half, offset + column], shown[n], float(rewards[n]))
-        axes[i % half, offset].set_title(name, fontsize=7.5, loc="left", pad=3)
+        beside = axes[i % half, (i // half) * (width + 1) :]
+        for ax, n in zip(beside, rows, strict=False):
+            _tile(ax, shown[n], 100 * float(layer[n]), 100 / len(bank))
+        beside[0].set_title(name, fontsize=8, loc="left", pad=3).set_in_layout(False)
     return figure
 
 
-def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [names[i : i + size] for i in range(0, len(names), size)]
-
-
-def _tile(ax: Axes, image: Tensor, reward: float) -> None:
+def _tile(ax: Axes, image: Tensor, share: float, chance: float) -> None:
     ax.axis("on")
     ax.imshow(image.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray_r", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)
     for spine in ax.spines.values():
-        spine.set(visible=True, color="C0" if reward > 0 else "C1", lw=2.5, ls="-" if reward > 0 else ":")
-    ax.set_xlabel(f"{reward:+.2f}", fontsize=7, labelpad=1)
+        spine.set(visible=True, color="C0" if share > chance else "0.7", lw=3 if share > chance else 1)
+    ax.set_xlabel(f"{share:.1f}", fontsize=8, labelpad=1)
 
 
-def mean_and_std(bank: Bank, rewards: Tensor, named: int) -> Figure:
-    """Every candidate's mean reward against its std over draws, from rewards (L, M); above the line mean - std > 0."""
-    figure, ax = new_figure(width=7.6, height=4.2)
+def mean_and_std(bank: Bank, rewards: Tensor, named: Sequence[str]) -> Figure:
+    """Every candidate's mean reward against its std over draws, from rewards (L, M); only above the line is r > 0."""
+    figure, ax = new_figure(width=7.6, height=4.4)
     mean, std = rewards.double().mean(0).numpy(), rewards.double().std(0, correction=0).numpy()
-    good = mean > std
-    ax.plot(std[~good], mean[~good], "o", color="C1", alpha=0.7, label="mean - std < 0")
-    ax.plot(std[good], mean[good], "s", color="C0", alpha=0.9, label="mean - std > 0")
-    reach = max(1.2 * std.max(), SPREAD)
-    line = np.linspace(0, reach, 200)
-    ax.plot(line, line, color=INK, lw=1)
+    moves = std > SMALLEST
+    ax.plot(std[moves], mean[moves], "o", color="C0", alpha=0.75)
+    line = np.geomspace(SMALLEST, 2 * std.max(), 100)
+    ax.plot(line, line, color=INK, lw=1.5)
     ax.axhline(0, color=INK, lw=0.6)
-    ax.set_xscale("symlog", linthresh=SPREAD)
-    ax.set_yscale("symlog", linthresh=SPREAD)
-    order = np.argsort(-np.abs(mean))
-    for n in order[:named]:
-        ax.annotate(str(bank.candidates[n]), (std[n], mean[n]), (5, 3), textcoords="offset points", fontsize=8)
+    ax.set_xscale("log")
+    ax.set_yscale("symlog", linthresh=SMALLEST)
+    high = float(2 * np.abs(mean).max())
+    ax.set_ylim(min(-SMALLEST, 2 * float(mean.min())), high)
+    near = min(high, float(line[-1]))
+    ax.annotate("mean = std", (near, near), (-8, -4), textcoords="offset points", ha="right", va="center")
+    for name in named:
+        n = [str(c) for c in bank.candidates].index(name)
+        at = (float(std[n]), float(mean[n]))
+        ax.plot(*at, "s", color="C1", ms=8)
+        ax.annotate(name, at, (8, -7), textcoords="offset points", fontsize=9)
     ax.set(xlabel="std of the reward over draws", ylabel="mean of the reward")
-    ax.legend(loc="lower left")
     return figure
 
 
@@ -204,13 +212,14 @@ def panel(found: Found, generator_seed: int, digit: int, shift: int, turn: int, 
     for ax, tile in zip(axes.flat, shown, strict=True):
         ax.imshow(tile.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray_r", vmin=0, vmax=1)
         ax.axis("off")
-    figure.suptitle(f"identity {100 * float(p[0]):.0f} %, cos(v, g) = {agreement:.3f} (identity alone: "
-                    f"{agree(found, digit, torch.eye(len(bank), dtype=torch.float64)[0])[0]:.3f})", fontsize=11)  # fmt: skip
+    alone = agree(found, digit, torch.eye(len(bank), dtype=torch.float64)[0])[0]
+    words = f"identity {100 * float(p[0]):.0f} %, cos(v, g) = {agreement:.3f} (with identity alone {alone:.3f})"
+    figure.suptitle(words, fontsize=11)
     return figure
 
 
 def agree(found: Found, digit: int, p: Tensor) -> tuple[float, int]:
-    """cos(v, g) of a class, v over its validation images, g over twenty of its search images; and one image's number."""
+    """cos(v, g) of a class, v over its validation images, g over twenty search images; and one image's number."""
     network, bank, source = found.network, found.bank, found.source
     rows = torch.nonzero(source.classes == digit).squeeze(1)[:20]
     validation = torch.nonzero(source.validation_classes == digit).squeeze(1)

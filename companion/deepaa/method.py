@@ -134,8 +134,9 @@ def policy_loss(logits: Tensor, r: Tensor) -> Tensor:
 class Recipe:
     """How a layer is searched. Adam moves a logit by at most lr a step: lr x steps must exceed `identity`.
 
-    steps and lr are layer 1's, later_steps and later_lr those of the layers behind it. draws: L. prefixes: samples of
-    the layers before. first_kappa and kappa weigh the std in layer 1 (not at all, as in the paper's code) and later. batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
+    steps and lr are layer 1's, later_steps and later_lr those of the layers behind it; so are first_kappa, the weight
+    of the std in layer 1 (none in the paper's code), and kappa. draws: L. prefixes: samples of the layers before.
+    batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
     """
 
     steps: int = 60
