@@ -161,39 +161,7 @@ def wrong_regularise_sample(c: Tensor, kappa: float) -> Tensor:
     return each.mean(0) - kappa * each.std(0)
 
 
-# ---------------------------------------------------------------- E5: which layer acts first
-
-
-def check_pipeline(answer: Callable[[Tensor, Tensor, Any], Tensor]) -> None:
-    """Doubling and adding do not commute; each image has choices of its own."""
-    operations = (lambda x: x, lambda x: 2 * x, lambda x: x + 1)
-    images = numbers(4, 2, seed=5)
-    choices = torch.tensor([[0, 0], [1, 2], [2, 1], [2, 2]])
-    wanted = torch.stack([images[0], 2 * images[1] + 1, 2 * (images[2] + 1), images[3] + 2])
-    require_close(answer(images, choices, operations), wanted, 1e-6, "the augmented images")
-
-
-def solve_pipeline(images: Tensor, choices: Tensor, operations: Any) -> Tensor:
-    """Layer 1 first, image by image."""
-    out = []
-    for image, mine in zip(images, choices.tolist(), strict=True):
-        for n in mine:
-            image = operations[n](image)
-        out.append(image)
-    return torch.stack(out)
-
-
-def wrong_pipeline_order(images: Tensor, choices: Tensor, operations: Any) -> Tensor:
-    """The last layer first."""
-    return solve_pipeline(images, choices.flip(1), operations)
-
-
-def wrong_pipeline_batch(images: Tensor, choices: Tensor, operations: Any) -> Tensor:
-    """The first image's choices for all."""
-    return solve_pipeline(images, choices[:1].expand(len(images), -1), operations)
-
-
-# ---------------------------------------------------------------- E6: the class that suffers most
+# ---------------------------------------------------------------- E5: the class that suffers most
 
 
 def check_worst(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -270,18 +238,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E5",
-        title="Which layer acts first?",
-        stars=2,
-        minutes=15,
-        statement="Write `pipeline(images, choices, operations)`: image i passes through the operations that row i of "
-        "choices (n, K) names, layer 1 first. operations is a list of functions of one image.",
-        check=check_pipeline,
-        hints=("A loop over images and, inside, over layers is fine.",),
-        solution=solve_pipeline,
-        wrong=(wrong_pipeline_order, wrong_pipeline_batch),
-    ),
-    Exercise(
-        id="E6",
         title="Research: the class that suffers most",
         stars=4,
         minutes=60,

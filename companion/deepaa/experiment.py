@@ -47,7 +47,7 @@ class Config(ScaledConfig):
     widths and depths are those of the search network and of the trained one.
     """
 
-    seeds: int = 5
+    seeds: int = 4
     data: str = DIGITS
     half: str = "evidence"
     sizes: tuple[int, int, int, int] = (300, 250, 250, 1700)
@@ -304,13 +304,10 @@ FURTHER = {
         replace(
             LAPTOP,
             data=COLOUR,
-            sizes=(800, 600, 600, 1000),
-            pool=1,
+            sizes=(1000, 800, 800, 1000),
             turns=False,
-            depths=(3, 3),
-            widths=(12, 16),
-            first_rate=0.03,
-            rates=Rates(*[0.03] * len(ARMS)),
+            widths=(12, 24),
+            rates=Rates(*[0.05] * len(ARMS)),
             seeds=3,
         ),
     ),
