@@ -304,7 +304,9 @@ FURTHER = {
         replace(
             LAPTOP,
             data=COLOUR,
-            sizes=(1000, 800, 800, 1000),
+            sizes=(600, 500, 500, 1000),
+            levels=3,
+            epochs=15,
             turns=False,
             widths=(12, 24),
             rates=Rates(*[0.05] * len(ARMS)),
