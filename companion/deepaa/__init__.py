@@ -1,7 +1,7 @@
 """Deep AutoAugment: a pipeline of augmentations, found layer by layer by matching gradients."""
 
 from companion.deepaa import baselines, checks, figures, speed
-from companion.deepaa.bank import Bank, Candidate, make_bank
+from companion.deepaa.bank import Bank, make_bank
 from companion.deepaa.experiment import (
     DEEPAA,
     FURTHER,
@@ -19,6 +19,7 @@ from companion.deepaa.experiment import (
     train,
 )
 from companion.deepaa.method import (
+    Candidate,
     Network,
     Recipe,
     Source,

@@ -11,27 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IDENTITY, FLIP, CROP, CUTOUT = "Identity", "RandFlip", "RandCrop", "RandCutout"
+from companion.deepaa.method import CROP, CUTOUT, FLIP, IDENTITY, Candidate
+
 SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 TURNED = ("VerticalFlip", "Rotate90", "Rotate180")
 MOVED = (*SIGNED, *TURNED, FLIP, CROP)  # all that one grid_sample does
 LEVELS = 256
-
-
-class Candidate(NamedTuple):
-    """An operation, and how strongly; operations without a magnitude have 0."""
-
-    operation: str
-    magnitude: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.magnitude:g}" if self.magnitude else self.operation
 
 
 # ---------------------------------------------------------------- one matrix an image

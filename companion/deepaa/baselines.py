@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from companion.deepaa.bank import CROP, CUTOUT, FLIP, IDENTITY, Bank
+from companion.deepaa.method import CROP, CUTOUT, FLIP, IDENTITY, Bank
 
 DEFAULT = (CROP, FLIP, CUTOUT)
 TURNING = (FLIP, "VerticalFlip", "Rotate90", "Rotate180")

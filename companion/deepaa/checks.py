@@ -12,7 +12,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from companion.deepaa import method
-from companion.deepaa.bank import CROP, CUTOUT, FLIP, IDENTITY, Bank, Candidate, make_bank
+from companion.deepaa.bank import Bank, make_bank
+from companion.deepaa.method import CROP, CUTOUT, FLIP, IDENTITY, Candidate
 
 SIDE, CLASSES = 12, 4
 

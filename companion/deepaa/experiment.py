@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from companion.deepaa import baselines, method, speed
-from companion.deepaa.bank import CROP, IDENTITY, Bank, make_bank
-from companion.deepaa.method import Network, Recipe, Source, Trace
+from companion.deepaa.bank import Bank, make_bank
+from companion.deepaa.method import CROP, IDENTITY, Network, Recipe, Source, Trace
+from companion.deepaa.shares import FIRST, SECOND, progress_of, shares_of
 from companion.deepaa.tasks import COLOUR, DIGITS, Task, draw
 from companion.deepaa.training import SideBySide, fit, make_net
 from companion.lab.evidence import Measurement
@@ -23,7 +24,7 @@ from companion.lab.scales import Plan
 NONE, HAND, TRIVIAL, RAND = "none", "hand-picked", "uniform, 1 layer", "uniform, 2 layers"
 DEEPAA, NO_STD, LIES = "DeepAA", "DeepAA, no std", "DeepAA, random labels"
 ARMS = (NONE, HAND, TRIVIAL, RAND, DEEPAA, NO_STD, LIES)
-TEST, FIRST, SECOND = "test", "layer 1", "layer 2"
+TEST = "test"
 RATES = (0.05, 0.1, 0.2, 0.4)
 BLACK, GREY = 0.0, 0.47  # the paper under the digits; CIFAR's mean
 
@@ -47,7 +48,7 @@ class Config(ScaledConfig):
     widths and depths are those of the search network and of the trained one.
     """
 
-    seeds: int = 4
+    seeds: int = 5
     data: str = DIGITS
     half: str = "evidence"
     sizes: tuple[int, int, int, int] = (300, 250, 250, 1700)
@@ -179,40 +180,11 @@ def train(found: Found, arms: Mapping[str, tuple[Tensor, float]], config: Config
 # ---------------------------------------------------------------- all of it
 
 
-def choices_of(found: Found, seed: int) -> list[Measurement]:
-    """What the layers chose, in per cent: identity, turns and flips, inversion, every operation; entropy and cosine."""
-    bank, rows = found.bank, []
-    layers = {arm: list(zip((FIRST, SECOND), policy, strict=False)) for arm, policy in policies(found).items()}
-    for arm, (name, layer) in ((arm, pair) for arm, pairs in layers.items() for pair in pairs):
-        kinds = {
-            "identity mass": baselines.mass(bank, layer, [IDENTITY]),
-            "inverting mass": baselines.inverting(bank, layer),
-            "turning mass": baselines.mass(bank, layer, baselines.TURNING),
-        }
-        rows += [Measurement(kind, arm, name, seed, value) for kind, value in kinds.items()]
-    for name, layer in layers[DEEPAA]:
-        shares = {operation: baselines.mass(bank, layer, [operation]) for operation in bank.operations}
-        rows += [Measurement("mass", operation, name, seed, share) for operation, share in shares.items()]
-    return rows + progress_of(found, seed)
-
-
-def progress_of(found: Found, seed: int) -> list[Measurement]:
-    """How each searched layer went: 100 x cos(v, g) over its first and its last quarter, and its last entropy."""
-    rows = []
-    for arm, traces in found.layers.items():
-        for name, trace in zip((FIRST, SECOND), traces, strict=False):
-            quarter = max(1, len(trace.cosines) // 4)
-            for when, part in (("begin", trace.cosines[:quarter]), ("end", trace.cosines[-quarter:])):
-                rows.append(Measurement("cosine", f"{arm}, {when}", name, seed, 100 * sum(part) / quarter))
-            rows.append(Measurement("entropy", arm, name, seed, trace.entropies[-1]))
-    return rows
-
-
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     """Search, look at what was chosen, train every arm: a seed has its own images, search network, search and start."""
     found = find(config, seed, device)
     arms = {arm: (policy, rate) for (arm, policy), rate in zip(policies(found).items(), config.rates, strict=True)}
-    rows = choices_of(found, seed)
+    rows = shares_of(found.bank, policies(found), DEEPAA, seed) + progress_of(found.layers, seed)
     rows.append(Measurement("identity mass", "stop rule", SECOND, seed, 100 * config.recipe.stop))
     with torch.no_grad():
         scores = found.network(found.network.weights, found.task.test_images)
@@ -290,7 +262,8 @@ def doubts(config: Config, seed: int, device: torch.device) -> list[Measurement]
 
 def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     """Rewards a second by the Jacobian-vector product and by per-sample gradients, and the memory of both."""
-    return speed.rewards_a_second(find(config, seed, device), seed)
+    found = find(config, seed, device)
+    return speed.rewards_a_second(found.network, found.bank, found.source, seed)
 
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from companion.deepaa import method
 from companion.deepaa.bank import Bank
-from companion.deepaa.experiment import DEEPAA, FIRST, NO_STD, SECOND, TEST, Found
+from companion.deepaa.experiment import DEEPAA, NO_STD, TEST, Found
+from companion.deepaa.shares import FIRST, SECOND
 from companion.lab.evidence import Measurement, values
 from companion.lab.figures import INK, label_right, new_figure, seed_lines, seed_rows
 

@@ -17,15 +17,47 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
-from companion.deepaa.bank import Bank
-
 Losses = Callable[[Tensor], Tensor]
+IDENTITY, FLIP, CROP, CUTOUT = "Identity", "RandFlip", "RandCrop", "RandCutout"
+
+
+class Candidate(NamedTuple):
+    """An operation, and how strongly; operations without a magnitude have 0."""
+
+    operation: str
+    magnitude: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.magnitude:g}" if self.magnitude else self.operation
+
+
+class Bank(Protocol):
+    """A table of M candidates, the identity first, that serves every image of a batch with its own."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """t_1 .. t_M."""
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Their operations, each once."""
+
+    def rows(self, operation: str) -> list[int]:
+        """Which candidates belong to an operation."""
+
+    def __len__(self) -> int:
+        """M."""
+
+    def __call__(self, images: Tensor, which: Tensor, generator: torch.Generator) -> Tensor:
+        """Candidate which[i] applied to image i: images (N, C, H, W), which (N,) -> (N, C, H, W)."""
+
 
 # ---------------------------------------------------------------- the policy
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
@@ -11,9 +9,6 @@ from torch.func import grad, vmap
 from companion.deepaa import method
 from companion.lab.device import cpu_seconds
 from companion.lab.evidence import Measurement
-
-if TYPE_CHECKING:
-    from companion.deepaa.experiment import Found
 
 REPEATS = 5
 
@@ -31,9 +26,8 @@ def by_each_gradient(network: method.Network, images: Tensor, labels: Tensor, v:
     return each @ method.across(v, g) / (v.norm() * g.norm())
 
 
-def rewards_a_second(found: Found, seed: int) -> list[Measurement]:
+def rewards_a_second(network: method.Network, bank: method.Bank, source: method.Source, seed: int) -> list[Measurement]:
     """CPU seconds for the rewards of one draw (best of five), thousands of rewards a second, and numbers kept."""
-    network, bank, source = found.network, found.bank, found.source
     generator = torch.Generator().manual_seed(seed)
     begun, labels, (v, g) = method.draw_batch(network, source, method.Recipe(draws=2), generator)
     images = method.all_candidates(bank, begun[:1], method.empty_policy(bank), 1, generator)[0]

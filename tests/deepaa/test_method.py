@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from companion.deepaa import baselines, checks, method, speed
-from companion.deepaa.bank import CROP, CUTOUT, FLIP, IDENTITY, Bank, Candidate, make_bank
+from companion.deepaa.bank import Bank, make_bank
+from companion.deepaa.method import CROP, CUTOUT, FLIP, IDENTITY, Candidate
 from companion.lab import load_lesson
 
 CHECKS = {
