@@ -131,8 +131,8 @@ def mean_and_std(bank: Bank, rewards: Tensor, named: Sequence[str]) -> Figure:
     ax.set_yscale("symlog", linthresh=SMALLEST)
     high = float(2 * np.abs(mean).max())
     ax.set_ylim(min(-SMALLEST, 2 * float(mean.min())), high)
-    near = min(high, float(line[-1]))
-    ax.annotate("mean = std", (near, near), (-8, -4), textcoords="offset points", ha="right", va="center")
+    middle = float(line[35])
+    ax.annotate("mean = std", (middle, middle), (-8, 4), textcoords="offset points", ha="right", va="center")
     for name in named:
         n = [str(c) for c in bank.candidates].index(name)
         at = (float(std[n]), float(mean[n]))
