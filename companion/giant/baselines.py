@@ -29,11 +29,11 @@ def flat(tree: LabelTree) -> LabelTree:
     return LabelTree(tree.leaves, tree.depths[-1:])
 
 
-def neighbours(adjacency: sparse.csr_matrix, nodes: Tensor, generator: torch.Generator) -> Tensor:
+def neighbours(links: sparse.csr_matrix, nodes: Tensor, generator: torch.Generator) -> Tensor:
     """A random neighbour of each node (n,), which must have one: (n,) int64."""
-    start, size = torch.from_numpy(adjacency.indptr).long(), torch.from_numpy(adjacency.indptr).long().diff()
+    start, size = torch.from_numpy(links.indptr).long(), torch.from_numpy(links.indptr).long().diff()
     place = start[nodes] + (torch.rand(len(nodes), generator=generator) * size[nodes]).long()
-    return torch.from_numpy(adjacency.indices).long()[place]
+    return torch.from_numpy(links.indices).long()[place]
 
 
 def link_loss(z: Tensor, near: Tensor, far: Tensor, sharpness: float = 10.0) -> Tensor:
@@ -42,7 +42,7 @@ def link_loss(z: Tensor, near: Tensor, far: Tensor, sharpness: float = 10.0) -> 
     return (functional.softplus(-close) + functional.softplus(apart)).mean()
 
 
-def fit_links(encoder: Encoder, adjacency: sparse.csr_matrix, rows: Tensor, recipe: Recipe, seed: int) -> list[float]:
+def fit_links(encoder: Encoder, links: sparse.csr_matrix, rows: Tensor, recipe: Recipe, seed: int) -> list[float]:
     """Tune the encoder to tell a neighbour from the neighbour of another node: as many steps as `fit` takes."""
     torch.manual_seed(seed)
     generator, passes = torch.Generator().manual_seed(seed), sum(recipe.epochs)
@@ -52,7 +52,7 @@ def fit_links(encoder: Encoder, adjacency: sparse.csr_matrix, rows: Tensor, reci
     for _ in range(passes):
         for part in torch.randperm(len(rows)).split(recipe.batch):
             nodes = rows[part]
-            near = unit(encoder(neighbours(adjacency, nodes, generator)))
+            near = unit(encoder(neighbours(links, nodes, generator)))
             loss = link_loss(unit(encoder(nodes)), near, near.roll(1, 0))
             optimiser.zero_grad()
             loss.backward()

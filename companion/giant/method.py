@@ -1,7 +1,7 @@
 """GIANT-XRT: tune a text encoder until a node's text foretells its neighbourhood, at ever finer resolution.
 
 symbol           identifier             shape
-A = Y            adjacency              (N, N) sparse, 0/1, symmetric, no loops: a node's labels are its neighbours
+A = Y            links                  (N, N) sparse, 0/1, symmetric, no loops: a node's labels are its neighbours
 X                features               (N, V) sparse, TF-IDF rows
 Z                vectors                (N, V): what stands for a node as a label (PIFA)
 C^(1) ... C^(T)  LabelTree              cluster of every node at every level, K_t clusters
@@ -32,13 +32,19 @@ ROUNDS = 20  # of balanced 2-means, at most
 # ---------------------------------------------------------------- step 1: a vector for every label
 
 
-def pifa(adjacency: sparse.csr_matrix, features: sparse.csr_matrix) -> sparse.csr_matrix:
+def adjacency(pairs: np.ndarray, nodes: int) -> sparse.csr_matrix:
+    """Undirected pairs (2, E), each once and without loops, as a symmetric matrix (N, N) of 0 and 1."""
+    both = np.concatenate([pairs, pairs[::-1]], axis=1)
+    return sparse.csr_matrix((np.ones(both.shape[1], dtype=np.float32), (both[0], both[1])), (nodes, nodes))
+
+
+def pifa(links: sparse.csr_matrix, features: sparse.csr_matrix) -> sparse.csr_matrix:
     """Positive instance feature aggregation: a label's vector is the mean text of the instances that have it.
 
-    adjacency (N, N), features (N, V) -> (N, V), rows of length 1; a node without neighbours has a row of zeros.
+    links (N, N), features (N, V) -> (N, V), rows of length 1; a node without neighbours has a row of zeros.
     Z = rownorm(rownorm(Y)' X): a node's own text is not in its vector.
     """
-    return normalize(normalize(adjacency).T @ features)
+    return normalize(normalize(links).T @ features)
 
 
 # ---------------------------------------------------------------- step 2: a balanced tree of labels
@@ -129,13 +135,13 @@ def centroids(vectors: Tensor, cluster: Tensor, count: int) -> Tensor:
 # ---------------------------------------------------------------- step 3: targets, active clusters, loss
 
 
-def level_targets(adjacency: sparse.csr_matrix, tree: LabelTree, level: int) -> sparse.csr_matrix:
+def level_targets(links: sparse.csr_matrix, tree: LabelTree, level: int) -> sparse.csr_matrix:
     """Y^(t): how many neighbours of each node lie in each cluster of a level, (N, K_t) sparse."""
     nodes, cluster = len(tree.leaves), tree.cluster(level).numpy()
     member = sparse.csr_matrix(
         (np.ones(nodes, dtype=np.float32), (np.arange(nodes), cluster)), (nodes, tree.clusters(level))
     )
-    return adjacency @ member
+    return links @ member
 
 
 def active_mask(parents: Tensor, beam: Tensor, children: int) -> Tensor:
@@ -231,7 +237,7 @@ def unit(z: Tensor) -> Tensor:
 
 
 def fit(
-    encoder: Encoder, adjacency: sparse.csr_matrix, tree: LabelTree, rows: Tensor, recipe: Recipe, seed: int
+    encoder: Encoder, links: sparse.csr_matrix, tree: LabelTree, rows: Tensor, recipe: Recipe, seed: int
 ) -> list[Level]:
     """Tune the encoder on the instances `rows` (n,), a level of the tree at a time, from coarse to fine."""
     torch.manual_seed(seed)
@@ -239,7 +245,7 @@ def fit(
     root = Level(1, nn.Linear(1, 1), torch.zeros(nodes, 1, dtype=torch.int64), torch.zeros(nodes, 1), [])
     levels = [root]
     for t, epochs in enumerate(recipe.epochs, start=1):
-        counts, above = (level_targets(adjacency, tree, level) for level in (t, t - 1))
+        counts, above = (level_targets(links, tree, level) for level in (t, t - 1))
         levels.append(fit_level(encoder, counts, above, levels[-1], tree.children(t), rows, recipe, epochs))
     return levels[1:]
 
