@@ -36,13 +36,15 @@ def neighbours(links: sparse.csr_matrix, nodes: Tensor, generator: torch.Generat
     return torch.from_numpy(links.indices).long()[place]
 
 
-def link_loss(z: Tensor, near: Tensor, far: Tensor, sharpness: float = 10.0) -> Tensor:
+def link_loss(z: Tensor, near: Tensor, far: Tensor, sharpness: float) -> Tensor:
     """Is this pair linked? Logistic loss of cosines, each pair on its own: z, near, far (n, h)."""
     close, apart = (sharpness * functional.cosine_similarity(z, other) for other in (near, far))
     return (functional.softplus(-close) + functional.softplus(apart)).mean()
 
 
-def fit_links(encoder: Encoder, links: sparse.csr_matrix, rows: Tensor, recipe: Recipe, seed: int) -> list[float]:
+def fit_links(
+    encoder: Encoder, links: sparse.csr_matrix, rows: Tensor, recipe: Recipe, sharpness: float, seed: int
+) -> list[float]:
     """Tune the encoder to tell a neighbour from the neighbour of another node: as many steps as `fit` takes."""
     torch.manual_seed(seed)
     generator, passes = torch.Generator().manual_seed(seed), sum(recipe.epochs)
@@ -53,7 +55,7 @@ def fit_links(encoder: Encoder, links: sparse.csr_matrix, rows: Tensor, recipe: 
         for part in torch.randperm(len(rows)).split(recipe.batch):
             nodes = rows[part]
             near = unit(encoder(neighbours(links, nodes, generator)))
-            loss = link_loss(unit(encoder(nodes)), near, near.roll(1, 0))
+            loss = link_loss(unit(encoder(nodes)), near, near.roll(1, 0), sharpness)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

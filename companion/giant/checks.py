@@ -43,19 +43,19 @@ def pifa_is_libpecos() -> float:
 
 def pifa_is_the_loop() -> float:
     """Z as one product of sparse matrices against the sum over neighbours, node by node."""
-    adjacency, features = (matrix.toarray() for matrix in example())
+    links, features = (matrix.toarray() for matrix in example())
     worst = 0.0
     for node, found in enumerate(method.pifa(*example()).toarray()):
-        near = np.flatnonzero(adjacency[node])
-        total = sum((features[i] / np.sqrt(adjacency[i].sum()) for i in near), np.zeros(features.shape[1]))
+        near = np.flatnonzero(links[node])
+        total = sum((features[i] / np.sqrt(links[i].sum()) for i in near), np.zeros(features.shape[1]))
         worst = max(worst, float(np.abs(found - total / (np.linalg.norm(total) or 1)).max()))
     return worst
 
 
 def isolated_nodes_are_zero() -> float:
     """The largest entry of Z in a row of a node without neighbours, of which there are three or more."""
-    adjacency, _ = example()
-    alone = np.flatnonzero(np.diff(adjacency.indptr) == 0)
+    links, _ = example()
+    alone = np.flatnonzero(np.diff(links.indptr) == 0)
     return float(np.abs(method.pifa(*example()).toarray()[alone]).max()) if len(alone) >= 3 else 1.0
 
 
@@ -80,10 +80,10 @@ def tree_is_as_good() -> float:
 
 def levels_agree() -> float:
     """A cluster holds a neighbour if and only if one of its children does, and counts add up: how many entries err."""
-    adjacency, _ = example()
+    links, _ = example()
     tree, wrong = example_tree(), 0
     for level in range(1, len(DEPTHS) + 1):
-        fine, coarse = (method.level_targets(adjacency, tree, t).toarray() for t in (level, level - 1))
+        fine, coarse = (method.level_targets(links, tree, t).toarray() for t in (level, level - 1))
         summed = fine.reshape(len(fine), -1, tree.children(level)).sum(2)
         wrong += int((summed != coarse).sum())
     return float(wrong)
@@ -101,10 +101,12 @@ def full_mask_is_dense() -> float:
 
 def positives_stay_active() -> float:
     """How many positive clusters the mask leaves out at any level, whatever the beam says."""
-    adjacency, _ = example()
+    links, _ = example()
     tree, generator, lost = example_tree(), torch.Generator().manual_seed(1), 0
     for level in range(1, len(DEPTHS) + 1):
-        fine, coarse = (torch.from_numpy(method.level_targets(adjacency, tree, t).toarray()) for t in (level, level - 1))
+        fine, coarse = (
+            torch.from_numpy(method.level_targets(links, tree, t).toarray()) for t in (level, level - 1)
+        )
         beam = torch.randint(coarse.shape[1], (len(coarse), 1), generator=generator)
         mask = method.active_mask(coarse > 0, beam, tree.children(level))
         lost += int(((fine > 0) & ~mask).sum())
@@ -123,12 +125,13 @@ def bootstrap_is_ridge() -> float:
     z, active = torch.randn(40, 5, generator=generator), torch.rand(40, 3, generator=generator) < 0.6
     counts = torch.randint(0, 2, (40, 6), generator=generator).float()
     head, worst = method.bootstrap(z, counts, active, 2, 3.0), 0.0
+    free = torch.tensor([1.0] * 5 + [method.FREE])
     for cluster in range(6):
         rows = active[:, cluster // 2]
         x = torch.nn.functional.pad(z[rows], (0, 1), value=1.0)
         weight = torch.cat([head.weight[cluster], head.bias[cluster : cluster + 1]]).detach()
         sign = 2 * (counts[rows, cluster] > 0).float() - 1
-        worst = max(worst, float((x.T @ (x @ weight - sign) + 3.0 * weight).abs().max()))
+        worst = max(worst, float((x.T @ (x @ weight - sign) + 3.0 * free * weight).abs().max()))
     return worst
 
 

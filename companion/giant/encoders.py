@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from companion.giant.method import Encoder, unit
+
+
+class Fixed(Encoder):
+    """The kept vectors of a frozen encoder, as they are: nothing to tune but the heads."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.width = vectors.shape[1]
+        self.register_buffer("vectors", unit(vectors))
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """nodes (b,) int64 -> (b, h)."""
+        return self.vectors[nodes]
 
 
 class Adapter(Encoder):

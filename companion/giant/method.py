@@ -28,6 +28,7 @@ from torch.nn import functional
 from companion.errors import CompanionError
 
 ROUNDS = 20  # of balanced 2-means, at most
+FREE = 1e-3  # the share of the ridge that falls on the bias: most clusters are empty for most nodes
 
 # ---------------------------------------------------------------- step 1: a vector for every label
 
@@ -172,7 +173,7 @@ def bootstrap(z: Tensor, counts: Tensor, active: Tensor, children: int, ridge: f
     """
     head, h = nn.Linear(z.shape[1], counts.shape[1]), z.shape[1]
     design, sign = functional.pad(z, (0, 1), value=1.0), (counts > 0).to(z.dtype) * 2 - 1
-    penalty = ridge * torch.eye(h + 1)
+    penalty = ridge * torch.tensor([1.0] * h + [FREE]).diag()
     with torch.no_grad():
         for parent in range(active.shape[1]):
             rows, own = active[:, parent], slice(parent * children, (parent + 1) * children)
@@ -183,7 +184,7 @@ def bootstrap(z: Tensor, counts: Tensor, active: Tensor, children: int, ridge: f
 
 
 def random_head(width: int, clusters: int) -> nn.Linear:
-    """No bootstrap: rows from N(0, 0.02^2), bias 0."""
+    """How the first level starts, and every level without bootstrap: rows from N(0, 0.02^2), bias 0."""
     head = nn.Linear(width, clusters)
     nn.init.normal_(head.weight, std=0.02)
     nn.init.zeros_(head.bias)
@@ -194,18 +195,17 @@ def random_head(width: int, clusters: int) -> nn.Linear:
 
 
 class Recipe(NamedTuple):
-    """How an encoder is tuned: learning rates, passes at each level, batch, bootstrap, beam, ridge."""
+    """How an encoder is tuned: learning rate, passes at each level, batch, the first level with bootstrap,
+    beam, ridge, and the heads' own rate if it is another.
+    """
 
-    lr: float = 1e-3
-    epochs: tuple[int, ...] = (4, 2, 1)
+    lr: float
+    epochs: tuple[int, ...]
     batch: int = 256
-    bootstrapped: bool = True
+    bootstrap_from: int = 2
     beam: int = 5
-    ridge: float = 30.0
-    head_lr: float = 1e-3
-
-    def __str__(self) -> str:
-        return f"lr {self.lr:g}"
+    ridge: float = 300.0
+    head_lr: float | None = None
 
 
 class Encoder(nn.Module):
@@ -246,7 +246,8 @@ def fit(
     levels = [root]
     for t, epochs in enumerate(recipe.epochs, start=1):
         counts, above = (level_targets(links, tree, level) for level in (t, t - 1))
-        levels.append(fit_level(encoder, counts, above, levels[-1], tree.children(t), rows, recipe, epochs))
+        booted = t >= recipe.bootstrap_from
+        levels.append(fit_level(encoder, counts, above, levels[-1], tree.children(t), rows, recipe, epochs, booted))
     return levels[1:]
 
 
@@ -259,12 +260,13 @@ def fit_level(
     rows: Tensor,
     recipe: Recipe,
     epochs: int,
+    bootstrapped: bool,
 ) -> Level:
     """One level: start the head, tune encoder and head together, then find every node's likeliest clusters."""
     z, targets = encode(encoder, rows), dense(counts, rows)
     active = (dense(above, rows) > 0).scatter(1, parent.beam[rows], True)
     head = random_head(z.shape[1], counts.shape[1])
-    if recipe.bootstrapped:
+    if bootstrapped:
         head = bootstrap(z, targets, active, children, recipe.ridge)
     losses = tune(encoder, head, rows, targets, active.repeat_interleave(children, dim=1), recipe, epochs)
     beam, likely = search(encode(encoder, torch.arange(counts.shape[0])), head, parent, children, recipe.beam)
@@ -277,7 +279,7 @@ def tune(
     """Minimise the masked hinge over encoder and head, with a rate that falls linearly to 0; the loss of every step."""
     batches = -(-len(rows) // recipe.batch)
     trained = [weight for weight in encoder.parameters() if weight.requires_grad]
-    groups = [{"params": trained, "lr": recipe.lr}, {"params": head.parameters(), "lr": recipe.head_lr}]
+    groups = [{"params": trained, "lr": recipe.lr}, {"params": head.parameters(), "lr": recipe.head_lr or recipe.lr}]
     optimiser = torch.optim.Adam([g for g in groups if g["params"]], fused=True)
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, epochs * batches))
     losses = []

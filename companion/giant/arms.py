@@ -1,0 +1,159 @@
+"""The arms: every set of features that the lesson compares, made on one world with the same number of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.random_projection import GaussianRandomProjection
+from torch import Tensor
+
+from companion.data import graphs, language, texts
+from companion.data.graphs import TextGraph
+from companion.errors import CompanionError
+from companion.giant import baselines, method
+from companion.giant.downstream import Graph, normalised
+from companion.giant.encoders import Adapter, Fixed
+from companion.giant.method import Encoder, LabelTree, Level, Recipe
+
+TFIDF, FROZEN, GIANT, RANDOM, FLAT, LINK, PLAIN, OWN = (
+    "TF-IDF", "frozen", "GIANT", "random tree", "flat", "link prediction", "no bootstrap", "own text",
+)  # fmt: skip
+BAG_WIDTH = 64
+
+
+class Clusters(NamedTuple):
+    """What a tree's levels are, and the learning rate."""
+
+    depths: tuple[int, ...]
+    lr: float
+
+    def __str__(self) -> str:
+        return f"{' - '.join(str(2**depth) for depth in self.depths)} clusters, lr {self.lr:g}"
+
+
+class Links(NamedTuple):
+    """How sharp the logistic loss of cosines is, and the learning rate."""
+
+    sharpness: float
+    lr: float
+
+    def __str__(self) -> str:
+        return f"sharpness {self.sharpness:g}, lr {self.lr:g}"
+
+
+class Budget(NamedTuple):
+    """What every tuned arm may use: passes over the nodes, batch, width of the adapter, rank for the tree."""
+
+    passes: int = 5
+    batch: int = 256
+    adapter: int = 256
+    rank: int = 128
+
+    def recipe(self, lr: float, levels: int, bootstrap_from: int = 2) -> Recipe:
+        """The passes shared out evenly among levels."""
+        epochs = tuple(len(part) for part in np.array_split(np.arange(self.passes), levels))
+        return Recipe(lr, epochs, self.batch, bootstrap_from)
+
+
+@dataclass(frozen=True)
+class World:
+    """What all seeds share: texts, links (N, N), TF-IDF and PIFA at low rank (N, r), the encoder's vectors (N, h)."""
+
+    texts: TextGraph
+    links: sparse.csr_matrix
+    tfidf: Tensor
+    pifa: Tensor
+    vectors: Tensor
+    graph: Graph
+
+
+def load(data: str, min_count: int) -> TextGraph:
+    """A graph of texts by name."""
+    if data not in ("wordnet", "cora_text"):
+        raise CompanionError(f"data = {data!r} is not known; use wordnet or cora_text.")
+    return graphs.wordnet(min_count) if data == "wordnet" else texts.cora_text()
+
+
+def words(found: list[str]) -> sparse.csr_matrix:
+    """TF-IDF of single words, (N, V), as the paper weighs them before its tree."""
+    vectorizer = TfidfVectorizer(min_df=2, sublinear_tf=True, stop_words="english", dtype=np.float32)
+    return vectorizer.fit_transform(found)
+
+
+def frozen(found: TextGraph, tfidf: sparse.csr_matrix, encoder: str, pieces: int) -> np.ndarray:
+    """What an encoder that knows no graph makes of each text, (N, h): "minilm", or "bag", a projection of TF-IDF."""
+    if encoder == "bag":
+        return GaussianRandomProjection(BAG_WIDTH, random_state=0).fit_transform(tfidf).astype(np.float32)
+    nouns = graphs.wordnet()
+    known = dict(zip(nouns.texts, language.minilm_nouns(), strict=True))
+    if known.keys() >= set(found.texts):
+        return np.stack([known[text] for text in found.texts])
+    tokenizer, network = language.minilm()
+    tokenizer.model_max_length = pieces
+    return language.embed(found.texts, tokenizer, network)
+
+
+@lru_cache(maxsize=2)
+def world(data: str, min_count: int, encoder: str, pieces: int, rank: int) -> World:
+    """Read a graph and prepare what all seeds share."""
+    found = load(data, min_count)
+    nodes, bags = len(found.texts), words(found.texts)
+    links = method.adjacency(found.edges, nodes)
+    edges = torch.from_numpy(np.concatenate([found.edges, found.edges[::-1]], axis=1))
+    graph = Graph(normalised(edges, nodes), torch.from_numpy(found.labels))
+    vectors = torch.from_numpy(frozen(found, bags, encoder, pieces))
+    low = [baselines.reduced(matrix, rank) for matrix in (bags, method.pifa(links, bags))]
+    return World(found, links, low[0], low[1], vectors, graph)
+
+
+def instances(links: sparse.csr_matrix, watched: float, cap: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Nodes that are trained on, and nodes that are only watched: a share of all that have 1 to `cap` neighbours."""
+    degree = torch.from_numpy(np.diff(links.indptr))
+    usable = torch.nonzero((degree > 0) & (degree < cap))[:, 0]
+    mixed = usable[torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed))]
+    aside = int(watched * len(mixed))
+    return mixed[aside:], mixed[:aside]
+
+
+class Tuned(NamedTuple):
+    """A tuned encoder, its levels (none for link prediction), and the tree that they belong to."""
+
+    encoder: Encoder
+    levels: list[Level]
+    tree: LabelTree | None
+
+
+def adapter(world: World, budget: Budget, seed: int) -> Adapter:
+    """A new adapter, the same for every arm of a seed."""
+    torch.manual_seed(seed)
+    return Adapter(world.vectors, budget.adapter)
+
+
+def plant(world: World, arm: str, depths: tuple[int, ...], seed: int) -> LabelTree:
+    """The tree of an arm: from PIFA, from own texts, flat, or with the nodes in random places."""
+    generator = torch.Generator().manual_seed(seed)
+    tree = method.balanced_tree(world.tfidf if arm == OWN else world.pifa, depths, generator)
+    return baselines.random_tree(tree, generator) if arm == RANDOM else tree
+
+
+def tune(world: World, arm: str, choice: Clusters | Links, budget: Budget, rows: Tensor, seed: int) -> Tuned:
+    """Tune an adapter as one arm does, on instances `rows` (n,); for frozen features the heads alone are tuned."""
+    encoder = Fixed(world.vectors) if arm == FROZEN else adapter(world, budget, seed)
+    if isinstance(choice, Links):
+        baselines.fit_links(encoder, world.links, rows, budget.recipe(choice.lr, 1), choice.sharpness, seed)
+        return Tuned(encoder, [], None)
+    tree = plant(world, arm, choice.depths, seed)
+    levels = len(choice.depths)
+    recipe = budget.recipe(choice.lr, levels, {FROZEN: 1, PLAIN: levels + 1}.get(arm, 2))
+    return Tuned(encoder, method.fit(encoder, world.links, tree, rows, recipe, seed), tree)
+
+
+def features(encoder: Encoder, nodes: int) -> Tensor:
+    """What is handed to the classifiers: the vectors of all nodes, (N, h)."""
+    return method.encode(encoder, torch.arange(nodes))

@@ -1,0 +1,187 @@
+"""The experiment: features from every arm, judged by the same classifiers; and how well neighbourhoods are foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, ClassVar
+
+import torch
+from sklearn.metrics import adjusted_mutual_info_score
+from torch import Tensor
+
+from companion.giant import arms, method
+from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, OWN, PLAIN, RANDOM, TFIDF, Budget, Clusters, Links, World
+from companion.giant.downstream import GCN_NAME, MLP_NAME, Downstream, Split, accuracy, classify, make_split
+from companion.lab.evidence import Measurement
+from companion.lab.scales import Config as ScaledConfig
+from companion.lab.scales import Plan
+
+ACCURACY, GAP, PRECISION, ALIGNMENT = "accuracy", "MLP behind GCN", "precision@1", "agreement with labels"
+TUNED = (GIANT, RANDOM, FLAT, PLAIN, LINK)
+WITH_GCN = (FROZEN, GIANT)
+CHANCE = "chance"
+
+
+@dataclass(frozen=True)
+class Config(ScaledConfig):
+    """All sizes of the lesson. What was chosen was chosen on validation nodes of other seeds (see `choose`)."""
+
+    seeds: int = 5
+    data: str = "wordnet"
+    min_count: int = 3
+    encoder: str = "minilm"
+    pieces: int = 64
+    per_class: int = 20
+    validation: int = 500
+    watched: float = 0.05
+    cap: int = 1000
+    budget: Budget = Budget()
+    giant: Clusters = Clusters((3, 5), 3e-3)
+    flat: Clusters = Clusters((5,), 3e-3)
+    link: Links = Links(3.0, 3e-3)
+    mlp: Downstream = Downstream()
+    gcn: Downstream = Downstream()
+    tuned: tuple[str, ...] = TUNED
+    with_gcn: tuple[str, ...] = WITH_GCN
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ci": {
+            "seeds": 2, "min_count": 5, "encoder": "bag", "budget": Budget(passes=2, adapter=32, rank=32),
+            "mlp": Downstream(epochs=10), "gcn": Downstream(epochs=10),
+        },
+        "study": {"seeds": 14, "tuned": (*TUNED, OWN), "with_gcn": (TFIDF, *WITH_GCN, LINK, RANDOM, FLAT, PLAIN)},
+    }  # fmt: skip
+
+    def world(self) -> World:
+        """The graph of this configuration, with all that its seeds share."""
+        return arms.world(self.data, self.min_count, self.encoder, self.pieces, self.budget.rank)
+
+    def choice(self, arm: str) -> Clusters | Links:
+        """What an arm uses; whatever is done to GIANT's tree or heads happens in GIANT's own setting."""
+        return {LINK: self.link, FLAT: self.flat}.get(arm, self.giant)
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def judged(
+    features: Tensor, world: World, split: Split, nodes: Tensor, arm: str, config: Config, seed: int
+) -> list[Measurement]:
+    """Accuracy on nodes (n,) of an MLP, and of a GCN for those arms that have one; and how far the MLP is behind."""
+    kinds = {MLP_NAME: config.mlp} | ({GCN_NAME: config.gcn} if arm in config.with_gcn else {})
+    found = {}
+    for kind, recipe in kinds.items():
+        scores = classify(features, world.graph, split, kind, recipe, seed)
+        found[kind] = accuracy(scores, world.graph.labels, nodes)
+    rows = [Measurement(ACCURACY, arm, kind, seed, value) for kind, value in found.items()]
+    if GCN_NAME in found:
+        rows.append(Measurement(GAP, arm, "", seed, found[GCN_NAME] - found[MLP_NAME]))
+    return rows
+
+
+def foretold(world: World, arm: str, tuned: arms.Tuned, watched: Tensor, seed: int) -> list[Measurement]:
+    """Precision@1 in per cent at each level, on nodes whose texts were never trained on."""
+    rows = []
+    for level, learnt in enumerate(tuned.levels, start=1):
+        counts = method.level_targets(world.links, tuned.tree, level)
+        setting = f"{learnt.clusters} clusters"
+        rows.append(Measurement(PRECISION, arm, setting, seed, method.precision(learnt, counts, watched)))
+        if arm == GIANT:
+            luck = 100 * float((method.dense(counts, watched) > 0).float().mean())
+            rows.append(Measurement(PRECISION, CHANCE, setting, seed, luck))
+    return rows
+
+
+def alignment(world: World, arm: str, tuned: arms.Tuned, seed: int) -> list[Measurement]:
+    """Adjusted mutual information of clusters and labels in per cent; 0 is what random clusters have."""
+    labels = world.graph.labels
+    known, rows = labels >= 0, []
+    for level, learnt in enumerate(tuned.levels, start=1):
+        value = adjusted_mutual_info_score(labels[known].numpy(), tuned.tree.cluster(level)[known].numpy())
+        rows.append(Measurement(ALIGNMENT, arm, f"{learnt.clusters} clusters", seed, 100 * float(value)))
+    return rows
+
+
+def measure(config: Config, seed: int, split: Split, nodes: Tensor) -> list[Measurement]:
+    """Every arm on this seed's split, judged on `nodes` (n,)."""
+    world = config.world()
+    rows, watched = arms.instances(world.links, config.watched, config.cap, seed)
+    found = judged(world.tfidf, world, split, nodes, TFIDF, config, seed)
+    found += judged(world.vectors, world, split, nodes, FROZEN, config, seed)
+    for arm in config.tuned:
+        tuned = arms.tune(world, arm, config.choice(arm), config.budget, rows, seed)
+        found += judged(arms.features(tuned.encoder, len(world.vectors)), world, split, nodes, arm, config, seed)
+        if arm in (GIANT, RANDOM):
+            found += foretold(world, arm, tuned, watched, seed) + alignment(world, arm, tuned, seed)
+    still = arms.tune(world, FROZEN, config.giant, config.budget, rows, seed)
+    return found + foretold(world, FROZEN, still, watched, seed)
+
+
+def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """All arms on test nodes; a seed draws split, tree, adapter, heads, batches and classifiers."""
+    split = make_split(config.world().graph.labels, config.per_class, config.validation, seed)
+    return measure(config, seed, split, split.test)
+
+
+def rehearse(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """The same on validation nodes alone: the bounds of the claims were fixed on it, with seeds of its own."""
+    split = make_split(config.world().graph.labels, config.per_class, config.validation, seed)
+    return measure(config, seed, split, split.validation)
+
+
+# ---------------------------------------------------------------- how it was chosen
+
+RATES = (1e-3, 3e-3)
+GRID: dict[str, list[Any]] = {
+    GIANT: [Clusters(depths, lr) for depths, lr in product(((3, 5), (2, 4, 6), (4, 6), (5, 7, 9)), RATES)],
+    FLAT: [Clusters((depth,), lr) for depth, lr in product((4, 5, 6, 9), RATES)],
+    LINK: [Links(sharpness, lr) for sharpness, lr in product((1.0, 3.0, 10.0, 30.0), RATES)],
+}
+CLASSIFIERS = [
+    Downstream(lr=lr, weight_decay=decay, dropout=dropout)
+    for lr, decay, dropout in product((3e-3, 1e-2), (5e-4, 5e-3), (0.3, 0.6))
+]
+
+
+def described(recipe: Downstream) -> str:
+    """A classifier's candidate in words."""
+    return f"lr {recipe.lr:g}, decay {recipe.weight_decay:g}, dropout {recipe.dropout:g}"
+
+
+def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Every candidate on validation nodes; the classifiers' own settings on the frozen features, in their favour."""
+    world = config.world()
+    split = make_split(world.graph.labels, config.per_class, config.validation, seed)
+    rows, found = arms.instances(world.links, config.watched, config.cap, seed)[0], []
+
+    def add(arm: str, name: str, features: Tensor, kind: str, recipe: Downstream) -> None:
+        scores = classify(features, world.graph, split, kind, recipe, seed)
+        value = accuracy(scores, world.graph.labels, split.validation)
+        found.append(Measurement(ACCURACY, arm, name, seed, value))
+
+    for kind, recipe in product((MLP_NAME, GCN_NAME), CLASSIFIERS):
+        add(f"{FROZEN}, {kind}", described(recipe), world.vectors, kind, recipe)
+    for arm, candidates in GRID.items():
+        for candidate in candidates:
+            tuned = arms.tune(world, arm, candidate, config.budget, rows, seed)
+            add(arm, str(candidate), arms.features(tuned.encoder, len(world.vectors)), MLP_NAME, config.mlp)
+    return found
+
+
+def chosen(config: Config) -> dict[str, str]:
+    """Arm -> the candidate that the configuration uses, in words."""
+    found = {arm: str(config.choice(arm)) for arm in GRID}
+    return found | {f"{FROZEN}, {kind}": described(r) for kind, r in ((MLP_NAME, config.mlp), (GCN_NAME, config.gcn))}
+
+
+STUDY = Config.at("study")
+FURTHER = {
+    "choice": Plan(
+        choose, replace(Config.at("laptop"), seeds=3, validation=3000, mlp=Downstream(), gcn=Downstream(),
+                        giant=GRID[GIANT][0], flat=GRID[FLAT][0], link=GRID[LINK][0]), first_seed=100,
+    ),
+    "rehearsal": Plan(rehearse, replace(STUDY, seeds=12, validation=3000), first_seed=200),
+    "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5, per_class=20)),
+}  # fmt: skip
