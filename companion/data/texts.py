@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from companion.data.cache import brought
-from companion.data.graphs import TextGraph
+from companion.data.graphs import TextGraph, ogbn_arxiv
 from companion.errors import CompanionError
 
 
@@ -41,6 +41,15 @@ def arxiv_texts() -> list[str]:
             "get the file from the publisher again."
         )
     return [found[paper] for paper in papers]
+
+
+def arxiv_with_texts() -> TextGraph:
+    """ogbn-arxiv as a graph of texts, its citations undirected; a node's name is the beginning of its title."""
+    data, texts = ogbn_arxiv(), arxiv_texts()
+    pairs = np.sort(data.edge_index.numpy(), axis=0)
+    edges = np.unique(pairs[:, pairs[0] != pairs[1]], axis=1)
+    classes = [f"subject {i}" for i in range(int(data.y.max()) + 1)]
+    return TextGraph(texts, [text[:40] for text in texts], data.y.flatten().numpy(), classes, edges)
 
 
 def published_vectors(name: str, nodes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,13 +19,14 @@ from companion.data.graphs import TextGraph
 from companion.errors import CompanionError
 from companion.giant import baselines, method
 from companion.giant.downstream import Graph, normalised
-from companion.giant.encoders import Adapter, Fixed
+from companion.giant.encoders import Adapter, Fixed, Reader, Whole, language_model
 from companion.giant.method import Encoder, LabelTree, Level, Recipe
 
 TFIDF, FROZEN, GIANT, RANDOM, FLAT, LINK, PLAIN, OWN = (
     "TF-IDF", "frozen", "GIANT", "random tree", "flat", "link prediction", "no bootstrap", "own text",
 )  # fmt: skip
 BAG_WIDTH = 64
+ALL = -1
 
 
 class Clusters(NamedTuple):
@@ -48,17 +50,24 @@ class Links(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """What every tuned arm may use: passes over the nodes, batch, width of the adapter, rank for the tree."""
+    """What every tuned arm may use: passes over the nodes, batch, width of the adapter, rank for the tree.
+
+    With layers > 0 that many last layers of the encoder are tuned, with -1 the whole of it, and there is no adapter;
+    amp: in bfloat16.
+    """
 
     passes: int = 5
     batch: int = 256
     adapter: int = 256
     rank: int = 128
+    layers: int = 0
+    amp: bool = False
+    head_lr: float | None = None
 
     def recipe(self, lr: float, levels: int, bootstrap_from: int = 2) -> Recipe:
         """The passes shared out evenly among levels."""
         epochs = tuple(len(part) for part in np.array_split(np.arange(self.passes), levels))
-        return Recipe(lr, epochs, self.batch, bootstrap_from)
+        return Recipe(lr, epochs, self.batch, bootstrap_from, head_lr=self.head_lr)
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,22 @@ class World:
     pifa: Tensor
     vectors: Tensor
     graph: Graph
+    encoder: str
+    pieces: int
+
+
+LOADERS: dict[str, Callable[[int], TextGraph]] = {
+    "wordnet": graphs.wordnet,
+    "cora_text": lambda min_count: texts.cora_text(),
+    "ogbn_arxiv_text": lambda min_count: texts.arxiv_with_texts(),
+}
 
 
 def load(data: str, min_count: int) -> TextGraph:
-    """A graph of texts by name."""
-    if data not in ("wordnet", "cora_text"):
-        raise CompanionError(f"data = {data!r} is not known; use wordnet or cora_text.")
-    return graphs.wordnet(min_count) if data == "wordnet" else texts.cora_text()
+    """A graph of texts by name; `min_count` is WordNet's threshold, and the others have none."""
+    if data not in LOADERS:
+        raise CompanionError(f"data = {data!r} is not known; use one of {', '.join(LOADERS)}.")
+    return LOADERS[data](min_count)
 
 
 def words(found: list[str]) -> sparse.csr_matrix:
@@ -87,14 +105,13 @@ def words(found: list[str]) -> sparse.csr_matrix:
 
 
 def frozen(found: TextGraph, tfidf: sparse.csr_matrix, encoder: str, pieces: int) -> np.ndarray:
-    """What an encoder that knows no graph makes of each text, (N, h): "minilm", or "bag", a projection of TF-IDF."""
+    """What an encoder that knows no graph makes of each text, (N, h); "bag" is a random projection of TF-IDF."""
     if encoder == "bag":
         return GaussianRandomProjection(BAG_WIDTH, random_state=0).fit_transform(tfidf).astype(np.float32)
-    nouns = graphs.wordnet()
-    known = dict(zip(nouns.texts, language.minilm_nouns(), strict=True))
+    known = dict(zip(graphs.wordnet().texts, language.minilm_nouns(), strict=True)) if encoder == "minilm" else {}
     if known.keys() >= set(found.texts):
         return np.stack([known[text] for text in found.texts])
-    tokenizer, network = language.minilm()
+    tokenizer, network = language_model(encoder)
     tokenizer.model_max_length = pieces
     return language.embed(found.texts, tokenizer, network)
 
@@ -109,7 +126,7 @@ def world(data: str, min_count: int, encoder: str, pieces: int, rank: int) -> Wo
     graph = Graph(normalised(edges, nodes), torch.from_numpy(found.labels))
     vectors = torch.from_numpy(frozen(found, bags, encoder, pieces))
     low = [baselines.reduced(matrix, rank) for matrix in (bags, method.pifa(links, bags))]
-    return World(found, links, low[0], low[1], vectors, graph)
+    return World(found, links, low[0], low[1], vectors, graph, encoder, pieces)
 
 
 def instances(links: sparse.csr_matrix, watched: float, cap: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -129,9 +146,15 @@ class Tuned(NamedTuple):
     tree: LabelTree | None
 
 
-def adapter(world: World, budget: Budget, seed: int) -> Adapter:
-    """A new adapter, the same for every arm of a seed."""
+def start(world: World, arm: str, budget: Budget, seed: int) -> Encoder:
+    """An encoder before it is tuned, the same for every arm of a seed."""
     torch.manual_seed(seed)
+    if arm == FROZEN:
+        return Fixed(world.vectors)
+    if budget.layers == ALL:
+        return Whole(world.encoder, world.texts.texts, world.pieces, budget.amp)
+    if budget.layers:
+        return Reader(world.encoder, world.texts.texts, budget.layers, world.pieces, budget.amp)
     return Adapter(world.vectors, budget.adapter)
 
 
@@ -144,7 +167,7 @@ def plant(world: World, arm: str, depths: tuple[int, ...], seed: int) -> LabelTr
 
 def tune(world: World, arm: str, choice: Clusters | Links, budget: Budget, rows: Tensor, seed: int) -> Tuned:
     """Tune an adapter as one arm does, on instances `rows` (n,); for frozen features the heads alone are tuned."""
-    encoder = Fixed(world.vectors) if arm == FROZEN else adapter(world, budget, seed)
+    encoder = start(world, arm, budget, seed)
     if isinstance(choice, Links):
         baselines.fit_links(encoder, world.links, rows, budget.recipe(choice.lr, 1), choice.sharpness, seed)
         return Tuned(encoder, [], None)

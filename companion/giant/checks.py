@@ -104,9 +104,7 @@ def positives_stay_active() -> float:
     links, _ = example()
     tree, generator, lost = example_tree(), torch.Generator().manual_seed(1), 0
     for level in range(1, len(DEPTHS) + 1):
-        fine, coarse = (
-            torch.from_numpy(method.level_targets(links, tree, t).toarray()) for t in (level, level - 1)
-        )
+        fine, coarse = (torch.from_numpy(method.level_targets(links, tree, t).toarray()) for t in (level, level - 1))
         beam = torch.randint(coarse.shape[1], (len(coarse), 1), generator=generator)
         mask = method.active_mask(coarse > 0, beam, tree.children(level))
         lost += int(((fine > 0) & ~mask).sum())

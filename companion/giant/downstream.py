@@ -82,7 +82,7 @@ class Graph(NamedTuple):
 
 
 def around(matrix: Tensor, nodes: Tensor, hops: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """All that a GCN of `hops` layers reads for nodes (n,): rows (m,), their matrix (m, m), places of the nodes (n,)."""
+    """What a GCN of `hops` layers reads for nodes (n,): rows (m,), their matrix (m, m), the nodes' places (n,)."""
     entries = matrix.to_sparse_coo()
     rows, index, places, kept = k_hop_subgraph(nodes, hops, entries.indices(), True, len(matrix), "target_to_source")
     return rows, by_rows(index, entries.values()[kept], len(rows)), places

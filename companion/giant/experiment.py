@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 from torch import Tensor
 
-from companion.giant import arms, method
+from companion.giant import arms, method, scaling
 from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, OWN, PLAIN, RANDOM, TFIDF, Budget, Clusters, Links, World
 from companion.giant.downstream import GCN_NAME, MLP_NAME, Downstream, Split, accuracy, classify, make_split
 from companion.lab.evidence import Measurement
@@ -22,6 +22,7 @@ ACCURACY, GAP, PRECISION, ALIGNMENT = "accuracy", "MLP behind GCN", "precision@1
 TUNED = (GIANT, RANDOM, FLAT, PLAIN, LINK)
 WITH_GCN = (FROZEN, GIANT)
 CHANCE = "chance"
+SPLITS = 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Config(ScaledConfig):
             "mlp": Downstream(epochs=10), "gcn": Downstream(epochs=10),
         },
         "study": {"seeds": 14, "tuned": (*TUNED, OWN), "with_gcn": (TFIDF, *WITH_GCN, LINK, RANDOM, FLAT, PLAIN)},
+        "paper": {
+            "seeds": 3, "data": "ogbn_arxiv_text", "encoder": "bert-base-uncased", "pieces": 128, "per_class": 500,
+            "validation": 5000, "giant": Clusters((5, 7, 9, 11), 6e-5), "flat": Clusters((11,), 6e-5),
+            "link": Links(3.0, 6e-5), "budget": Budget(passes=4, batch=32, rank=256, layers=arms.ALL, amp=True),
+            "mlp": Downstream(hidden=256, epochs=300), "gcn": Downstream(hidden=256, epochs=300),
+        },
     }  # fmt: skip
 
     def world(self) -> World:
@@ -131,6 +138,28 @@ def rehearse(config: Config, seed: int, device: torch.device) -> list[Measuremen
     return measure(config, seed, split, split.validation)
 
 
+def layers(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """The last layers themselves, with, without bootstrap and on a random tree: an encoder a seed, three splits each.
+
+    A measurement's seed is 3 x (the encoder's) + (the split's); the three splits of an encoder share its features.
+    """
+    world, found = config.world(), []
+    rows = arms.instances(world.links, config.watched, config.cap, seed)[0]
+    made = {FROZEN: world.vectors}
+    for arm in config.tuned:
+        encoder = arms.tune(world, arm, config.choice(arm), config.budget, rows, seed).encoder
+        made[arm] = arms.features(encoder, len(world.vectors))
+    for place, (arm, features) in product(range(SPLITS), made.items()):
+        split = make_split(world.graph.labels, config.per_class, config.validation, place)
+        found += judged(features, world, split, split.test, arm, config, SPLITS * seed + place)
+    return found
+
+
+def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """CPU seconds and memory of PIFA, tree and targets against the number of nodes."""
+    return scaling.growth(seed)
+
+
 # ---------------------------------------------------------------- how it was chosen
 
 RATES = (1e-3, 3e-3)
@@ -177,11 +206,18 @@ def chosen(config: Config) -> dict[str, str]:
 
 
 STUDY = Config.at("study")
+LAYERS = replace(
+    STUDY, seeds=2, pieces=24, tuned=(GIANT, PLAIN, RANDOM), with_gcn=(FROZEN, GIANT, PLAIN, RANDOM),
+    giant=STUDY.giant._replace(lr=2e-4),
+    budget=Budget(passes=len(STUDY.giant.depths), batch=64, layers=2, amp=True, head_lr=1e-3),
+)  # fmt: skip
 FURTHER = {
     "choice": Plan(
         choose, replace(Config.at("laptop"), seeds=3, validation=3000, mlp=Downstream(), gcn=Downstream(),
                         giant=GRID[GIANT][0], flat=GRID[FLAT][0], link=GRID[LINK][0]), first_seed=100,
     ),
     "rehearsal": Plan(rehearse, replace(STUDY, seeds=12, validation=3000), first_seed=200),
-    "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5, per_class=20)),
+    "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5)),
+    "layers": Plan(layers, LAYERS),
+    "cost": Plan(cost, replace(STUDY, seeds=1)),
 }  # fmt: skip

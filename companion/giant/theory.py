@@ -36,7 +36,7 @@ def crossover(signal: float, noise: float, homophily: float) -> float:
 def simulated_error(
     signal: float, noise: float, homophily: float, neighbours: int, draws: int, rng: np.random.Generator
 ) -> float:
-    """The same by drawing: a neighbour is of one's class with probability (1 + m) / 2; only the part along mu counts."""
+    """The same by drawing: a neighbour is of one's class with probability (1 + m) / 2."""
     same = rng.random((draws, neighbours)) < (1 + homophily) / 2
     seen = np.where(same, signal, -signal) + noise * rng.standard_normal((draws, neighbours))
     return float((seen.mean(1) < 0).mean())
