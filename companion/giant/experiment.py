@@ -40,10 +40,10 @@ class Config(ScaledConfig):
     cap: int = 1000
     budget: Budget = Budget()
     giant: Clusters = Clusters((3, 5), 3e-3)
-    flat: Clusters = Clusters((5,), 3e-3)
+    flat: Clusters = Clusters((4,), 3e-3)
     link: Links = Links(3.0, 3e-3)
-    mlp: Downstream = Downstream()
-    gcn: Downstream = Downstream()
+    mlp: Downstream = Downstream(weight_decay=5e-3, dropout=0.6)
+    gcn: Downstream = Downstream(weight_decay=5e-3, dropout=0.3)
     tuned: tuple[str, ...] = TUNED
     with_gcn: tuple[str, ...] = WITH_GCN
 
@@ -207,7 +207,7 @@ def chosen(config: Config) -> dict[str, str]:
 
 STUDY = Config.at("study")
 LAYERS = replace(
-    STUDY, seeds=2, pieces=24, tuned=(GIANT, PLAIN, RANDOM), with_gcn=(FROZEN, GIANT, PLAIN, RANDOM),
+    STUDY, seeds=2, min_count=5, pieces=24, tuned=(GIANT, PLAIN, RANDOM), with_gcn=(FROZEN, GIANT, PLAIN, RANDOM),
     giant=STUDY.giant._replace(lr=2e-4),
     budget=Budget(passes=len(STUDY.giant.depths), batch=64, layers=2, amp=True, head_lr=1e-3),
 )  # fmt: skip
