@@ -21,6 +21,7 @@ from companion.lab.scales import Plan
 ACCURACY, GAP, PRECISION, ALIGNMENT = "accuracy", "MLP behind GCN", "precision@1", "agreement with labels"
 TUNED = (GIANT, RANDOM, FLAT, PLAIN, LINK)
 WITH_GCN = (FROZEN, GIANT)
+EVERY = (TFIDF, *WITH_GCN, RANDOM, FLAT, PLAIN, LINK, OWN)
 CHANCE = "chance"
 SPLITS = 3
 
@@ -52,7 +53,7 @@ class Config(ScaledConfig):
             "seeds": 2, "min_count": 5, "encoder": "bag", "budget": Budget(passes=2, adapter=32, rank=32),
             "mlp": Downstream(epochs=10), "gcn": Downstream(epochs=10),
         },
-        "study": {"seeds": 14, "tuned": (*TUNED, OWN), "with_gcn": (TFIDF, *WITH_GCN, LINK, RANDOM, FLAT, PLAIN)},
+        "study": {"seeds": 14},
         "paper": {
             "seeds": 3, "data": "ogbn_arxiv_text", "encoder": "bert-base-uncased", "pieces": 128, "per_class": 500,
             "validation": 5000, "giant": Clusters((5, 7, 9, 11), 6e-5), "flat": Clusters((11,), 6e-5),
@@ -216,7 +217,8 @@ FURTHER = {
         choose, replace(Config.at("laptop"), seeds=3, validation=3000, mlp=Downstream(), gcn=Downstream(),
                         giant=GRID[GIANT][0], flat=GRID[FLAT][0], link=GRID[LINK][0]), first_seed=100,
     ),
-    "rehearsal": Plan(rehearse, replace(STUDY, seeds=12, validation=3000), first_seed=200),
+    "rehearsal": Plan(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=200),
+    "wider": Plan(experiment, replace(STUDY, seeds=5, tuned=(*TUNED, OWN), with_gcn=EVERY)),
     "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5)),
     "layers": Plan(layers, LAYERS),
     "cost": Plan(cost, replace(STUDY, seeds=1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,7 +112,7 @@ def losses(found: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
         whole = np.concatenate([np.asarray(level) for level in levels])
         smooth = np.convolve(np.pad(whole, 2, mode="edge"), np.ones(5) / 5, "valid")
         starts = np.cumsum([0, *map(len, levels)])
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
+        for a, b in pairwise(starts):
             ax.plot(np.arange(a, b), smooth[a:b], DASHES[i], color=f"C{i}", lw=2)
         ends.append((float(smooth[-1]), arm, INK))
     for border in starts[1:-1]:
