@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from companion.giant import method, theory
+from companion.giant import downstream, method, theory
 
 DEPTHS = (1, 2, 3)
 TOY_COUNTS, TOY_SCORES = [[2.0, 0.0, 0.0]], [[0.5, -0.2, -3.0]]
@@ -141,3 +141,16 @@ def theory_is_the_simulation() -> float:
             drawn = theory.simulated_error(1.0, 1.0, homophily, neighbours, 200_000, rng)
             worst = max(worst, abs(drawn - theory.neighbour_error(1.0, 1.0, homophily, neighbours)))
     return worst
+
+
+def neighbourhood_is_enough() -> float:
+    """A GCN of two layers on the two-step neighbourhood of five nodes, against the same on the whole graph."""
+    links, _ = example()
+    edges = torch.from_numpy(np.stack(links.nonzero())).long()
+    matrix = downstream.normalised(edges, links.shape[0])
+    torch.manual_seed(0)
+    net = downstream.network(downstream.GCN_NAME, 4, 3, downstream.Downstream(hidden=6)).eval()
+    x, nodes = torch.randn(links.shape[0], 4), torch.tensor([2, 11, 23, 35, 58])
+    rows, piece, places = downstream.around(matrix, nodes)
+    with torch.no_grad():
+        return float((net(x[rows], piece)[places] - net(x, matrix)[nodes]).abs().max())
