@@ -227,7 +227,7 @@ FURTHER = {
         choose, replace(Config.at("laptop"), seeds=3, validation=3000, mlp=Downstream(), gcn=Downstream(),
                         giant=GRID[GIANT][0], flat=GRID[FLAT][0], link=GRID[LINK][0]), first_seed=100,
     ),
-    "rehearsal": Plan(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=200),
+    "rehearsal": Plan(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=300),
     "wider": Plan(experiment, replace(STUDY, seeds=5, tuned=(*TUNED, OWN), with_gcn=EVERY)),
     "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5)),
     "layers": Plan(layers, LAYERS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_a_cut_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_the_beam_stays_below_the_beam_above() -> None:
     levels = small_fit(Recipe(3e-3, (2, 2, 2), batch=20, beam=1))[1]
-    for above, level in zip(levels, levels[1:], strict=False):
+    for above, level in pairwise(levels):
         assert torch.equal(level.beam[:, 0] // 2, above.beam[:, 0])
 
 
