@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from companion.giant import scaling, theory
-from companion.giant.downstream import GCN_NAME, MLP_NAME
 from companion.giant.experiment import ACCURACY
 from companion.giant.story import TOY_NODES, TOY_PAIRS, Pairs, Reading, Toy
 from companion.lab.evidence import Measurement, values
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
 PLACES = ((0.0, 2.0), (1.2, 2.0), (0.6, 1.0), (0.0, -1.0), (1.2, -1.0), (0.6, 0.0))
 
 
-def results(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
-    """Accuracy of an MLP and of a GCN on the features of each arm: a dot a seed, a bar for the mean."""
-    figure, axes = new_figure(columns=2, width=8.6, height=3.6, sharey=True)
-    for ax, kind in zip(axes, (MLP_NAME, GCN_NAME), strict=True):
-        seed_rows(ax, {arm: values(rows, ACCURACY, arm, kind) for arm in arms}, decimals=1)
+def results(rows: Sequence[Measurement], arms: Mapping[str, Sequence[str]]) -> Figure:
+    """Accuracy on the features of each arm, a panel a classifier: a dot a seed, a bar for the mean."""
+    figure, axes = new_figure(columns=len(arms), width=9.0, height=3.6)
+    for ax, (kind, shown) in zip(axes, arms.items(), strict=True):
+        seed_rows(ax, {arm: values(rows, ACCURACY, arm, kind) for arm in shown}, decimals=1)
         ax.set(xlabel="test accuracy, %", title=f"{kind} on these features")
     return figure
 
@@ -90,7 +89,7 @@ def block_model(homophilies: Sequence[float], signal: float = 0.5, draws: int = 
     """Error of the mean of d neighbours: the closed form as lines, draws as markers, a node's own feature dashed."""
     figure, ax = new_figure(width=7.4)
     d, rng, ends = np.unique(np.geomspace(1, 100, 60).round()), np.random.default_rng(0), []
-    ax.set(xscale="log", xlim=(0.9, 260), ylim=(0, 0.55), xticks=[1, 10, 100], xticklabels=["1", "10", "100"])
+    ax.set(xscale="log", xlim=(0.9, 100), ylim=(-0.03, 0.55), xticks=[1, 10, 100], xticklabels=["1", "10", "100"])
     for i, m in enumerate(homophilies):
         line = [theory.neighbour_error(signal, 1.0, m, n) for n in d]
         ax.plot(d, line, DASHES[i], color=f"C{i}", lw=2)
@@ -109,8 +108,8 @@ def losses(found: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     figure, ax = new_figure(width=7.6, height=3.4)
     ends = []
     for i, (arm, levels) in enumerate(found.items()):
-        whole = np.concatenate([np.asarray(level) for level in levels])
-        smooth = np.convolve(np.pad(whole, 2, mode="edge"), np.ones(5) / 5, "valid")
+        parts = [np.pad(np.asarray(level), 2, mode="edge") for level in levels]
+        smooth = np.concatenate([np.convolve(part, np.ones(5) / 5, "valid") for part in parts])
         starts = np.cumsum([0, *map(len, levels)])
         for a, b in pairwise(starts):
             ax.plot(np.arange(a, b), smooth[a:b], DASHES[i], color=f"C{i}", lw=2)
