@@ -53,7 +53,7 @@ class Config(ScaledConfig):
             "seeds": 2, "min_count": 5, "encoder": "bag", "budget": Budget(passes=2, adapter=32, rank=32),
             "mlp": Downstream(epochs=10), "gcn": Downstream(epochs=10),
         },
-        "study": {"seeds": 14},
+        "study": {"seeds": 10},
         "paper": {
             "seeds": 3, "data": "ogbn_arxiv_text", "encoder": "bert-base-uncased", "pieces": 128, "per_class": 500,
             "validation": 5000, "giant": Clusters((5, 7, 9, 11), 6e-5), "flat": Clusters((11,), 6e-5),
@@ -229,7 +229,7 @@ FURTHER = {
     ),
     "rehearsal": Plan(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=300),
     "wider": Plan(experiment, replace(STUDY, seeds=5, tuned=(*TUNED, OWN), with_gcn=EVERY)),
-    "Cora": Plan(experiment, replace(STUDY, data="cora_text", seeds=5)),
+    "Cora": Plan(experiment, replace(STUDY, data="cora_text", pieces=48, seeds=3)),
     "layers": Plan(layers, LAYERS),
     "cost": Plan(cost, replace(STUDY, seeds=1)),
 }  # fmt: skip
