@@ -115,38 +115,7 @@ def wrong_split_by_number(vectors: Tensor) -> Tensor:
     return (torch.arange(len(vectors)) % 2).long()
 
 
-# ---------------------------------------------------------------- E4: teacher forcing alone
-
-
-def check_forced(answer: Callable[[Tensor, int], Tensor]) -> None:
-    """The package's mask with a beam that adds nothing; positives active, strangers not."""
-    links, tree = example()[0], example_tree()
-    parents = torch.from_numpy(method.level_targets(links, tree, 2).toarray()) > 0
-    rows = parents.any(1)
-    parents = parents[rows]
-    wanted = method.active_mask(parents, parents.float().argmax(1, keepdim=True), 2)
-    given = torch.as_tensor(answer(parents, 2)).float()
-    if given.shape == wanted.shape and bool((wanted & (given == 0)).any()):
-        raise NotYet("a child of a true parent is left out, and it may be a positive: then its loss is never counted.")
-    require_close(given, wanted.float(), 0, "the mask of teacher forcing alone")
-
-
-def solve_forced(parents: Tensor, children: int) -> Tensor:
-    """Every child of a true parent."""
-    return parents.repeat_interleave(children, dim=1)
-
-
-def wrong_forced_tiled(parents: Tensor, children: int) -> Tensor:
-    """Repeats the row, so that children stand under the wrong parents."""
-    return parents.repeat(1, children)
-
-
-def wrong_forced_everything(parents: Tensor, children: int) -> Tensor:
-    """All clusters: correct, and as dear as no tree at all."""
-    return torch.ones(len(parents), parents.shape[1] * children)
-
-
-# ---------------------------------------------------------------- E5: an inductive variant
+# ---------------------------------------------------------------- E4: an inductive variant
 
 
 def hidden_example() -> tuple[np.ndarray, int, np.ndarray]:
@@ -186,7 +155,7 @@ def wrong_inductive_lonely(pairs: np.ndarray, nodes: int, hidden: np.ndarray) ->
     return pairs[:, ~np.isin(pairs, hidden).any(axis=0)], np.setdiff1d(np.arange(nodes), hidden)
 
 
-# ---------------------------------------------------------------- E6: when do neighbours help?
+# ---------------------------------------------------------------- E5: when do neighbours help?
 
 
 def check_crossover(answer: Callable[[float, float, float], int]) -> None:
@@ -262,19 +231,6 @@ EXERCISES = (
     ),
     Exercise(
         id="E4",
-        title="Teacher forcing alone",
-        stars=2,
-        minutes=10,
-        statement="Build the mask of active clusters without the matcher: `parents` (n, P) bool says which clusters of "
-        "the level above hold a neighbour, and each has `children` children with consecutive numbers. Return "
-        "(n, P * children). Every positive must be active. Then, in your own cell, tune with it on three seeds.",
-        check=check_forced,
-        hints=("Children of parent 0 come first, then those of parent 1.", "torch has two ways to repeat: which?"),
-        solution=solve_forced,
-        wrong=(wrong_forced_tiled, wrong_forced_everything),
-    ),
-    Exercise(
-        id="E5",
         title="Nodes that nobody has seen",
         stars=3,
         minutes=25,
@@ -287,7 +243,7 @@ EXERCISES = (
         wrong=(wrong_inductive_targets, wrong_inductive_lonely),
     ),
     Exercise(
-        id="E6",
+        id="E5",
         title="From how many neighbours on?",
         stars=3,
         minutes=25,
