@@ -11,15 +11,12 @@ from companion.giant.method import (
     adjacency,
     balanced_tree,
     bootstrap,
-    fit,
-    fit_level,
     hinge,
     level_targets,
     pifa,
-    precision,
-    search,
     split,
 )
+from companion.giant.training import fit, fit_level, precision, search
 
 __all__ = [
     "FURTHER",

@@ -17,10 +17,11 @@ from torch import Tensor
 from companion.data import graphs, language, texts
 from companion.data.graphs import TextGraph
 from companion.errors import CompanionError
-from companion.giant import baselines, method
+from companion.giant import baselines, method, training
 from companion.giant.downstream import Graph, normalised
 from companion.giant.encoders import Adapter, Fixed, Reader, Whole, language_model
-from companion.giant.method import Encoder, LabelTree, Level, Recipe
+from companion.giant.method import Encoder, LabelTree, Recipe
+from companion.giant.training import Level
 
 TFIDF, FROZEN, GIANT, RANDOM, FLAT, LINK, PLAIN, OWN = (
     "TF-IDF", "frozen", "GIANT", "random tree", "flat", "link prediction", "no bootstrap", "own text",
@@ -145,6 +146,13 @@ class Tuned(NamedTuple):
     levels: list[Level]
     tree: LabelTree | None
 
+    @property
+    def grown(self) -> LabelTree:
+        """The tree; an error for link prediction, which has none."""
+        if self.tree is None:
+            raise CompanionError("Link prediction has no tree and no levels; ask another arm for them.")
+        return self.tree
+
 
 def start(world: World, arm: str, budget: Budget, seed: int) -> Encoder:
     """An encoder before it is tuned, the same for every arm of a seed."""
@@ -174,9 +182,9 @@ def tune(world: World, arm: str, choice: Clusters | Links, budget: Budget, rows:
     tree = plant(world, arm, choice.depths, seed)
     levels = len(choice.depths)
     recipe = budget.recipe(choice.lr, levels, {FROZEN: 1, PLAIN: levels + 1}.get(arm, 2))
-    return Tuned(encoder, method.fit(encoder, world.links, tree, rows, recipe, seed), tree)
+    return Tuned(encoder, training.fit(encoder, world.links, tree, rows, recipe, seed), tree)
 
 
 def features(encoder: Encoder, nodes: int) -> Tensor:
     """What is handed to the classifiers: the vectors of all nodes, (N, h)."""
-    return method.encode(encoder, torch.arange(nodes))
+    return training.encode(encoder, torch.arange(nodes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,11 +13,13 @@ from companion.data.language import mean_pool, minilm
 from companion.giant.method import Encoder, unit
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BertModel, PreTrainedTokenizerFast
 
 
 class Fixed(Encoder):
     """The kept vectors of a frozen encoder, as they are: nothing to tune but the heads."""
+
+    vectors: Tensor
 
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
@@ -30,6 +32,8 @@ class Fixed(Encoder):
 
 class Adapter(Encoder):
     """A residual block on the kept vectors of a frozen encoder: norm(z + W2 gelu(W1 z)), W2 = 0 at the start."""
+
+    vectors: Tensor
 
     def __init__(self, vectors: Tensor, hidden: int) -> None:
         super().__init__()
@@ -49,13 +53,13 @@ class Adapter(Encoder):
 # ---------------------------------------------------------------- the layers themselves
 
 
-def language_model(name: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def language_model(name: str) -> tuple[PreTrainedTokenizerFast, BertModel]:
     """Tokenizer and encoder: "minilm", or a folder with a BERT (the paper's is bert-base-uncased)."""
     if name == "minilm":
         return minilm()
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import BertModel, PreTrainedTokenizerFast
 
-    return AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
+    return PreTrainedTokenizerFast.from_pretrained(name), BertModel.from_pretrained(name).eval()
 
 
 class Reader(Encoder):
@@ -63,6 +67,9 @@ class Reader(Encoder):
 
     states (N, pieces, h) float16, mask (N, pieces) bool. With amp, the layers compute in bfloat16.
     """
+
+    states: Tensor
+    mask: Tensor
 
     def __init__(self, name: str, texts: Sequence[str], layers: int, pieces: int, amp: bool) -> None:
         super().__init__()
@@ -91,6 +98,9 @@ class Reader(Encoder):
 class Whole(Encoder):
     """A BERT that is tuned as a whole, as in the paper; ids (N, pieces) int64, mask (N, pieces) bool."""
 
+    ids: Tensor
+    mask: Tensor
+
     def __init__(self, name: str, texts: Sequence[str], pieces: int, amp: bool) -> None:
         super().__init__()
         tokenizer, self.model = language_model(name)
@@ -108,7 +118,7 @@ class Whole(Encoder):
         return mean_pool(states.float(), mask)
 
 
-def _through(layers: Sequence[nn.Module], states: Tensor, mask: Tensor) -> Tensor:
+def _through(layers: Iterable[nn.Module], states: Tensor, mask: Tensor) -> Tensor:
     """states (b, pieces, h) through some layers of a BERT; mask (b, pieces) bool."""
     for layer in layers:
         out = layer(states, attention_mask=mask[:, None, None, :])

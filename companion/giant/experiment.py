@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 from torch import Tensor
 
-from companion.giant import arms, method, scaling
+from companion.giant import arms, method, scaling, training
 from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, OWN, PLAIN, RANDOM, TFIDF, Budget, Clusters, Links, World
 from companion.giant.downstream import GCN_NAME, MLP_NAME, Downstream, Split, accuracy, classify, make_split
 from companion.lab.evidence import Measurement
@@ -68,7 +68,8 @@ class Config(ScaledConfig):
 
     def choice(self, arm: str) -> Clusters | Links:
         """What an arm uses; whatever is done to GIANT's tree or heads happens in GIANT's own setting."""
-        return {LINK: self.link, FLAT: self.flat}.get(arm, self.giant)
+        chosen: dict[str, Clusters | Links] = {LINK: self.link, FLAT: self.flat}
+        return chosen.get(arm, self.giant)
 
 
 # ---------------------------------------------------------------- what is measured
@@ -104,9 +105,9 @@ def foretold(world: World, arm: str, tuned: arms.Tuned, watched: Tensor, seed: i
     """Precision@1 in per cent at each level, on nodes whose texts were never trained on."""
     rows = []
     for level, learnt in enumerate(tuned.levels, start=1):
-        counts = method.level_targets(world.links, tuned.tree, level)
+        counts = method.level_targets(world.links, tuned.grown, level)
         setting = f"{learnt.clusters} clusters"
-        rows.append(Measurement(PRECISION, arm, setting, seed, method.precision(learnt, counts, watched)))
+        rows.append(Measurement(PRECISION, arm, setting, seed, training.precision(learnt, counts, watched)))
         if arm == GIANT:
             luck = 100 * float((method.dense(counts, watched) > 0).float().mean())
             rows.append(Measurement(PRECISION, CHANCE, setting, seed, luck))
@@ -118,7 +119,7 @@ def alignment(world: World, arm: str, tuned: arms.Tuned, seed: int) -> list[Meas
     labels = world.graph.labels
     known, rows = labels >= 0, []
     for level, learnt in enumerate(tuned.levels, start=1):
-        value = adjusted_mutual_info_score(labels[known].numpy(), tuned.tree.cluster(level)[known].numpy())
+        value = adjusted_mutual_info_score(labels[known].numpy(), tuned.grown.cluster(level)[known].numpy())
         rows.append(Measurement(ALIGNMENT, arm, f"{learnt.clusters} clusters", seed, 100 * float(value)))
     return rows
 

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn import functional
 
 from companion.giant import arms, method
-from companion.giant.arms import FROZEN, GIANT, World
-from companion.giant.experiment import Config
-from companion.giant.method import LabelTree, Level
+from companion.giant.arms import FROZEN, GIANT, Budget, Clusters, World
+from companion.giant.method import LabelTree
+from companion.giant.training import Level
 
 TOY_NODES = ("cat", "dog", "pet", "gene", "DNA", "cell")
 TOY_PAIRS = ((0, 2), (1, 2), (0, 1), (3, 4), (3, 5), (2, 5))
@@ -35,7 +36,7 @@ def toy() -> Toy:
     """Three nodes on animals, three on genes, and one link between."""
     links = method.adjacency(np.array(TOY_PAIRS).T, len(TOY_NODES))
     texts = np.array(TOY_TEXTS, dtype=np.float32)
-    vectors = method.pifa(links, method.sparse.csr_matrix(texts)).toarray()
+    vectors = method.pifa(links, sparse.csr_matrix(texts)).toarray()
     side = method.split(torch.from_numpy(vectors), torch.zeros(6, dtype=torch.int64), torch.Generator().manual_seed(0))
     return Toy(links.toarray(), texts, vectors, LabelTree(side, (1,)))
 
@@ -71,11 +72,9 @@ class Reading:
 class Reader:
     """Everything that the widget shows, made once: levels before and after tuning, and typical words of clusters."""
 
-    def __init__(self, world: World, config: Config, seed: int) -> None:
-        rows, _ = arms.instances(world.links, config.watched, config.cap, seed)
-        before = arms.tune(world, FROZEN, config.giant, config.budget, rows, seed)
-        after = arms.tune(world, GIANT, config.giant, config.budget, rows, seed)
-        self.world, self.tree, self.after = world, after.tree, after
+    def __init__(self, world: World, choice: Clusters, budget: Budget, rows: Tensor, seed: int) -> None:
+        before, after = (arms.tune(world, arm, choice, budget, rows, seed) for arm in (FROZEN, GIANT))
+        self.world, self.tree, self.after = world, after.grown, after
         self.levels: list[tuple[Level, Level]] = list(zip(before.levels, after.levels, strict=True))
         self.words = [typical_words(world, self.tree, level) for level in range(1, len(self.levels) + 1)]
 

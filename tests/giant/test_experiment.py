@@ -215,7 +215,7 @@ class TestFigures:
         assert png(figures.pair_cosines({"a": pairs, "b": pairs}))
 
     def test_reading_marks_the_clusters_of_neighbours(self) -> None:
-        reader = story.Reader(SMALL.world(), SMALL, 0)
+        reader = story.Reader(SMALL.world(), SMALL.giant, SMALL.budget, torch.arange(60), 0)
         found = reader.read("node 3", 2)
         assert found.true == set(reader.tree.cluster(2)[SMALL.world().links[3].indices].tolist())
         assert len(found.clusters) == 2
