@@ -2,7 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 OFFLINE = Path(__file__).parent / "offline"
 
@@ -12,3 +15,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 sys.path.insert(0, str(OFFLINE))
 import network_denied  # noqa: E402, F401
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open() -> Iterator[None]:
+    """Pyplot keeps every open figure, and warns, in some later test, when they are many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
