@@ -24,11 +24,6 @@ def random_tree(tree: LabelTree, generator: torch.Generator) -> LabelTree:
     return LabelTree(tree.leaves[torch.randperm(len(tree.leaves), generator=generator)], tree.depths)
 
 
-def flat(tree: LabelTree) -> LabelTree:
-    """The deepest level alone, right below the root."""
-    return LabelTree(tree.leaves, tree.depths[-1:])
-
-
 def neighbours(links: sparse.csr_matrix, nodes: Tensor, generator: torch.Generator) -> Tensor:
     """A random neighbour of each node (n,), which must have one: (n,) int64."""
     start, size = torch.from_numpy(links.indptr).long(), torch.from_numpy(links.indptr).long().diff()

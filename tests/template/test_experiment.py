@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -71,7 +70,6 @@ def test_figures_hold_what_was_measured(rows: list[Measurement]) -> None:
     dots = figures.broken(rows, 10, LAPTOP.strengths, LAPTOP.groups).axes[0].lines[1]
     seen = by_seed(rows, "risk", Arm("james-stein", place(10, 1.0)))
     assert list(dots.get_ydata()) == [seen[seed] for seed in sorted(seen)]
-    plt.close("all")
 
 
 def test_figures_are_small_enough(rows: list[Measurement]) -> None:
