@@ -1,0 +1,1 @@
+"""Trans-Encoder: a bi-encoder and a cross-encoder teach each other, without labels."""

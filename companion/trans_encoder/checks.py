@@ -1,0 +1,175 @@
+"""Exact checks: what must be true of this code whatever the data; each returns an error that should be near zero."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from companion.trans_encoder import method, training
+from companion.trans_encoder.method import BiEncoder, CrossEncoder, Pairs
+
+WIDTH, PIECES = 16, 40
+
+
+def small_encoder(seed: int = 7, layers: int = 2) -> torch.nn.Module:
+    """A BERT of width 16 with random weights and no dropout, in evaluation mode."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=PIECES, hidden_size=WIDTH, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertModel(config, add_pooling_layer=False).eval()
+
+
+def some_pairs(n: int = 12, seed: int = 7) -> Pairs:
+    """Pairs of random sentences of three to nine word pieces."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def sentence() -> Tensor:
+        return torch.randint(5, PIECES, (int(torch.randint(3, 10, (1,), generator=generator)),), generator=generator)
+
+    return Pairs([sentence() for _ in range(n)], [sentence() for _ in range(n)])
+
+
+def logits_and_labels() -> tuple[Tensor, Tensor]:
+    """Logits (50,) and labels (50,) strictly within 0 and 1, float64."""
+    generator = torch.Generator().manual_seed(7)
+    logits, labels = torch.randn(2, 50, generator=generator, dtype=torch.float64)
+    return 2 * logits, labels.sigmoid()
+
+
+def loss_is_entropy_plus_divergence() -> float:
+    """L_BCE(y, s) = H(y) + KL(y || s), with both terms summed by hand; at s = y it is H(y), and not 0."""
+    logits, y = logits_and_labels()
+    s = logits.sigmoid()
+    entropy = -(y * y.log() + (1 - y) * (1 - y).log()).mean()
+    divergence = (y * (y / s).log() + (1 - y) * ((1 - y) / (1 - s)).log()).mean()
+    parts = method.soft_label_loss(logits, y) - entropy - divergence
+    return float(parts.abs() + (method.soft_label_loss(y.logit(), y) - entropy).abs())
+
+
+def slope_is_the_difference() -> float:
+    """The gradient of L_BCE by a logit is (s(g) - y) / N, by autograd."""
+    logits, y = logits_and_labels()
+    logits.requires_grad_()
+    (slope,) = torch.autograd.grad(method.soft_label_loss(logits, y), logits)
+    return float((slope - (logits.sigmoid() - y) / len(y)).abs().max().detach())
+
+
+def library_losses_agree() -> float:
+    """Our two losses against those of sentence-transformers, on the same outputs."""
+    from sentence_transformers.cross_encoder import CrossEncoder as LibraryCross
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
+
+    class Given(LibraryCross):
+        """A cross-encoder of the library that says what it is given."""
+
+        num_labels, device = 1, torch.device("cpu")
+
+        def __init__(self, scores: Tensor) -> None:
+            torch.nn.Module.__init__(self)
+            self.scores = scores
+
+        def preprocess(self, *inputs: object, **options: object) -> dict[str, Tensor]:
+            return {}
+
+        def forward(self, *inputs: object, **options: object) -> dict[str, Tensor]:
+            return {"scores": self.scores}
+
+    logits, y = (x.float() for x in logits_and_labels())
+    texts = [""] * len(y)
+    one, other = torch.randn(2, len(y), WIDTH, generator=torch.Generator().manual_seed(7))
+    cosines = torch.cosine_similarity(one, other)
+    cross = BinaryCrossEntropyLoss(Given(logits))([texts, texts], y) - method.soft_label_loss(logits, y)
+    bi = CosineSimilarityLoss(Given(logits)).compute_loss_from_embeddings([one, other], y)
+    return float(cross.abs() + (bi - method.cosine_loss(cosines, y)).abs())
+
+
+def bi_is_symmetric() -> float:
+    """c(a, b) = c(b, a), to rounding."""
+    bi, pairs = BiEncoder(small_encoder()), some_pairs()
+    return _far(training.score(bi, pairs), training.score(bi, Pairs(pairs.second, pairs.first)))
+
+
+def padding_changes_nothing() -> float:
+    """Both forms score a pair alone as they score it among longer ones."""
+    pairs, forms = some_pairs(), (BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH))
+    alone = [torch.cat([training.score(form, pairs[torch.tensor([i])]) for i in range(len(pairs))]) for form in forms]
+    return max(_far(training.score(form, pairs), each) for form, each in zip(forms, alone, strict=True))
+
+
+def blind_sees_nothing() -> float:
+    """Denied cross-attention, the states of the first sentence do not depend on the second: only the joint head does.
+
+    The first sentence's mean state is read off with two different second sentences.
+    """
+    pairs, other = some_pairs(), some_pairs(seed=8)
+    blind = CrossEncoder(small_encoder(), WIDTH, head="cosine", blind=True)
+    return max(_moved(blind, a, b, c) for a, b, c in zip(pairs.first, pairs.second, other.second, strict=True))
+
+
+def sight_changes_scores() -> float:
+    """The counter-check: with cross-attention the same states do move; how much they move, to be far from zero."""
+    pairs, other = some_pairs(), some_pairs(seed=8)
+    cross = CrossEncoder(small_encoder(), WIDTH, head="cosine")
+    return min(_moved(cross, a, b, c) for a, b, c in zip(pairs.first, pairs.second, other.second, strict=True))
+
+
+def own_labels_teach_nothing() -> float:
+    """A bi-encoder on its own labels: loss 0 and gradient 0 at once, so that no gain is free without the other form."""
+    bi, pairs = BiEncoder(small_encoder()), some_pairs()
+    labels = training.score(bi, pairs)
+    loss = method.cosine_loss(bi(pairs), labels)
+    slopes = torch.autograd.grad(loss, list(bi.parameters()), allow_unused=True)
+    return float(loss.detach()) + max(float(slope.abs().max()) for slope in slopes if slope is not None)
+
+
+def average_halves_the_noise(k: int = 4, n: int = 200_000) -> float:
+    """The mean of K unbiased labellers with independent noise: its error variance is theirs over K (ratio less 1)."""
+    generator = torch.Generator().manual_seed(7)
+    noise = torch.randn(k, n, generator=generator, dtype=torch.float64)
+    return float((method.together(list(noise)).var() * k / noise.var() - 1).abs())
+
+
+def ranks_ignore_scale() -> float:
+    """Spearman's correlation does not see an increasing change of the labels; the squared error does."""
+    logits, y = logits_and_labels()
+    same = _far(_spearman(logits, y), _spearman(logits, y**3))
+    moved = (method.cosine_loss(logits.tanh(), y) - method.cosine_loss(logits.tanh(), y**3)).abs()
+    return same if moved > 0.01 else float("inf")
+
+
+def relay_passes_labels_only() -> float:
+    """Refreshing: the models that start the relay are not trained by it; what they weighed before, they weigh after."""
+    bi, cross, pairs = BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH), some_pairs()
+    before = [copy.deepcopy(model.state_dict()) for model in (bi, cross)]
+    recipe = training.Recipe(epochs=1, batch=4, lr=1e-2)
+
+    def fit(model: method.Model, some: Pairs, labels: Tensor, loss: training.Loss) -> None:
+        training.fit(model, some, labels, loss, recipe, seed=0)
+
+    list(method.relay([bi], [cross], pairs, 1, fit, training.score))
+    pairs_of = zip(before, (bi, cross), strict=True)
+    return max(_far(value, model.state_dict()[name]) for old, model in pairs_of for name, value in old.items())
+
+
+def _moved(cross: CrossEncoder, a: Tensor, b: Tensor, c: Tensor) -> float:
+    with torch.no_grad():
+        one, other = (cross.states(Pairs([a], [second]))[0][:, : len(a)] for second in (b, c))
+    return _far(one, other)
+
+
+def _spearman(a: Tensor, b: Tensor) -> Tensor:
+    ranks = torch.from_numpy(rankdata(torch.stack([a, b]).numpy(), axis=1))
+    return torch.corrcoef(ranks)[0, 1]
+
+
+def _far(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max())
