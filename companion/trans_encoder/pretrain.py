@@ -1,0 +1,133 @@
+"""The small language model of this lesson, trained from nothing but WordNet's definitions, and how it was made.
+
+`python -m companion.trans_encoder.pretrain SEED` trains it anew (about forty minutes of one core) and writes
+`glosses-SEED.npz` beside this file: no sentence pair, no label and no other text has gone into it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from companion.data.glosses import glosses
+from companion.data.language import minilm
+from companion.trans_encoder.method import padded
+from companion.trans_encoder.training import alike
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
+
+SPECIAL = (0, 100, 101, 102, 103)  # [PAD] [UNK] [CLS] [SEP] [MASK] in the tokenizer's numbers, 0 to 4 in ours
+UNKNOWN, MASK = 1, 4
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Sizes of the model and of its training: BERT's recipe for masked words, in small."""
+
+    width: int = 128
+    layers: int = 4
+    head_width: int = 32
+    longest: int = 32
+    rarest: int = 10
+    masked: float = 0.2
+    epochs: int = 12
+    batch: int = 128
+    lr: float = 2e-3
+    warm: float = 0.05
+    decay: float = 0.01
+
+
+def vocabulary(texts: list[list[int]], rarest: int) -> np.ndarray:
+    """The tokenizer's numbers of the word pieces that occur `rarest` times or more, behind the five special ones."""
+    counts = np.bincount(np.concatenate([np.array(text) for text in texts]))
+    often = [piece for piece in np.flatnonzero(counts >= rarest).tolist() if piece not in SPECIAL]
+    return np.array([*SPECIAL, *often])
+
+
+def renumbered(texts: list[list[int]], pieces: np.ndarray, total: int) -> list[Tensor]:
+    """The tokenizer's numbers as ours; a word piece that is not in the vocabulary becomes [UNK]."""
+    ours = np.full(total, UNKNOWN)
+    ours[pieces] = np.arange(len(pieces))
+    return [torch.from_numpy(ours[text]) for text in texts]
+
+
+def hide(ids: Tensor, share: float, vocabulary: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Hide a share of the words of ids (n, m): where, bool (n, m), and what is seen there, (n, m).
+
+    Of the hidden, eight in ten become [MASK], one a random word, and one stays, as in BERT.
+    """
+    hidden = (torch.rand(ids.shape, generator=generator) < share) & (ids > MASK)
+    how = torch.rand(ids.shape, generator=generator)
+    other = torch.randint(MASK + 1, vocabulary, ids.shape, generator=generator)
+    seen = torch.where(hidden & (how < 0.8), MASK, ids)
+    return hidden, torch.where(hidden & (how >= 0.9), other, seen)
+
+
+def network(sizes: Pretraining, vocabulary: int) -> BertForMaskedLM:
+    """BERT for masked words, untrained."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=vocabulary, hidden_size=sizes.width, num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.width // sizes.head_width, intermediate_size=4 * sizes.width,
+            max_position_embeddings=2 * sizes.longest,
+        )
+    )  # fmt: skip
+
+
+def pretrain(rows: list[Tensor], vocabulary: int, sizes: Pretraining, seed: int) -> tuple[nn.Module, list[float]]:
+    """A model trained to restore hidden words of texts, and its mean loss in each epoch, in nats a hidden word."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model, lengths = network(sizes, vocabulary), torch.tensor([len(row) for row in rows])
+    steps = sizes.epochs * math.ceil(len(rows) / sizes.batch)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=sizes.lr, weight_decay=sizes.decay, fused=True)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, sizes.lr, steps, pct_start=sizes.warm)
+    history = []
+    for _ in range(sizes.epochs):
+        losses = []
+        for part in alike(lengths, sizes.batch, generator):
+            ids, there = padded([rows[i] for i in part])
+            hidden, seen = hide(ids, sizes.masked, vocabulary, generator)
+            states = model.bert(seen, there).last_hidden_state[hidden]
+            loss = functional.cross_entropy(model.cls(states), ids[hidden])
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            rate.step()
+            losses.append(float(loss.detach()))
+        history.append(sum(losses) / len(losses))
+        print(f"epoch {len(history)} of {sizes.epochs}: {history[-1]:.3f} nats a hidden word", flush=True)
+    return model.bert, history
+
+
+def main(seed: int, sizes: Pretraining = Pretraining()) -> Path:
+    """Train the model and write its weights (float16), its word pieces and its history beside this file."""
+    tokenizer, _ = minilm()
+    texts = tokenizer(glosses(), truncation=True, max_length=sizes.longest)["input_ids"]
+    pieces = vocabulary(texts, sizes.rarest)
+    model, history = pretrain(renumbered(texts, pieces, len(tokenizer)), len(pieces), sizes, seed)
+    weights: Mapping[str, np.ndarray] = {
+        f"weight/{name}": value.numpy().astype(np.float16) for name, value in model.state_dict().items()
+    }
+    how = json.dumps({"sizes": asdict(sizes), "seed": seed, "nats": history})
+    file = Path(__file__).with_name(f"glosses-{seed}.npz")
+    np.savez_compressed(file, allow_pickle=False, pieces=pieces, how=np.frombuffer(how.encode(), np.uint8), **weights)
+    return file
+
+
+if __name__ == "__main__":
+    print(main(int(sys.argv[1])))
