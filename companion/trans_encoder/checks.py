@@ -155,7 +155,7 @@ def relay_passes_labels_only() -> float:
     def fit(model: method.Model, some: Pairs, labels: Tensor, loss: training.Loss) -> None:
         training.fit(model, some, labels, loss, recipe, seed=0)
 
-    list(method.relay([bi], [cross], pairs, 1, fit, training.score))
+    list(method.relay([bi], [cross], [pairs], 1, fit, training.score))
     pairs_of = zip(before, (bi, cross), strict=True)
     return max(_far(value, model.state_dict()[name]) for old, model in pairs_of for name, value in old.items())
 

@@ -159,24 +159,34 @@ class Stage:
 
 
 def relay(
-    starts: Sequence[BiEncoder], raw: Sequence[CrossEncoder], pairs: Pairs, cycles: int, fit: Fit, score: Score
+    starts: Sequence[BiEncoder],
+    raw: Sequence[CrossEncoder],
+    pairs: Sequence[Pairs],
+    cycles: int,
+    fit: Fit,
+    score: Score,
 ) -> Iterator[Stage]:
     """Bi, cross, bi, cross, ...: the stages in order. Only labels travel; every student begins anew ("refreshing").
 
-    starts: K bi-encoders; raw: K cross-encoders, untrained. Their labels are averaged: that is mutual distillation.
-    fit(model, pairs, labels, loss) trains a student in place; score(model, pairs) gives its outputs, (N,).
+    starts: K bi-encoders; raw: K cross-encoders, untrained; pairs: the same N pairs as each of the K reads them. The
+    labels of K models are averaged: that is mutual distillation. fit(model, pairs, labels, loss) trains a student in
+    place; score(model, pairs) gives its outputs, (N,).
     """
-    yield (stage := Stage("bi", 0, starts, together([labels_of_bi(score(bi, pairs)) for bi in starts])))
+    yield (stage := Stage("bi", 0, starts, _bi_labels(starts, pairs, score)))
     for cycle in range(1, cycles + 1):
-        crosses, turned = copy.deepcopy(list(raw)), pairs.both_orders()
-        for cross in crosses:
-            fit(cross, turned, stage.labels.repeat(2), soft_label_loss)
-        written = [labels_of_cross(score(cross, pairs)) for cross in crosses]
+        crosses = copy.deepcopy(list(raw))
+        for cross, own in zip(crosses, pairs, strict=True):
+            fit(cross, own.both_orders(), stage.labels.repeat(2), soft_label_loss)
+        written = [labels_of_cross(score(cross, own)) for cross, own in zip(crosses, pairs, strict=True)]
         yield (stage := Stage("cross", cycle, crosses, together(written)))
         bis = copy.deepcopy(list(starts))
-        for bi in bis:
-            fit(bi, pairs, stage.labels, cosine_loss)
-        yield (stage := Stage("bi", cycle, bis, together([labels_of_bi(score(bi, pairs)) for bi in bis])))
+        for bi, own in zip(bis, pairs, strict=True):
+            fit(bi, own, stage.labels, cosine_loss)
+        yield (stage := Stage("bi", cycle, bis, _bi_labels(bis, pairs, score)))
+
+
+def _bi_labels(bis: Sequence[BiEncoder], pairs: Sequence[Pairs], score: Score) -> Tensor:
+    return together([labels_of_bi(score(bi, own)) for bi, own in zip(bis, pairs, strict=True)])
 
 
 def together(labels: Sequence[Tensor]) -> Tensor:

@@ -1,6 +1,10 @@
 """The small language model of this lesson, trained from nothing but WordNet's definitions, and how it was made.
 
-`python -m companion.trans_encoder.pretrain SEED` trains it anew (about forty minutes of one core) and writes
+BERT's own recipe in small: hidden words are to be restored, and [CLS] has to say whether what stands behind the middle
+[SEP] goes on with what stands before it. Half of the texts are read alone, half are cut in two; of those every second
+gets the end of another text. So the model has met both forms of input before it becomes a bi- or a cross-encoder.
+
+`python -m companion.trans_encoder.pretrain SEED` trains it anew (about half an hour of one core) and writes
 `glosses-SEED.npz` beside this file: no sentence pair, no label and no other text has gone into it.
 """
 
@@ -41,7 +45,7 @@ class Pretraining:
     longest: int = 32
     rarest: int = 10
     masked: float = 0.2
-    epochs: int = 12
+    epochs: int = 10
     batch: int = 128
     lr: float = 2e-3
     warm: float = 0.05
@@ -74,6 +78,23 @@ def hide(ids: Tensor, share: float, vocabulary: int, generator: torch.Generator)
     return hidden, torch.where(hidden & (how >= 0.9), other, seen)
 
 
+def laid_out(rows: list[Tensor], generator: torch.Generator) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Texts as the model reads them: word pieces, sides (0 or 1) of each, and whether the ends belong, (n,).
+
+    What belongs is 1 (own end), 0 (the end of another text) or -1 (read alone).
+    """
+    draw = torch.rand(len(rows), generator=generator)
+    belongs = torch.where(draw < 0.5, -1, torch.where(draw < 0.75, 1, 0))
+    texts, sides = [], []
+    for row, end, own in zip(rows, [*rows[1:], rows[0]], belongs.tolist(), strict=True):
+        first, second = row[: len(row) // 2 + 1], (end if own == 0 else row)
+        second = second[len(second) // 2 + 1 :]
+        whole = row if own < 0 else torch.cat([first, row[-1:], second])
+        texts.append(whole)
+        sides.append((torch.arange(len(whole)) > (len(whole) if own < 0 else len(first))).long())
+    return texts, sides, belongs
+
+
 def network(sizes: Pretraining, vocabulary: int) -> BertForMaskedLM:
     """BERT for masked words, untrained."""
     from transformers import BertConfig, BertForMaskedLM
@@ -87,11 +108,29 @@ def network(sizes: Pretraining, vocabulary: int) -> BertForMaskedLM:
     )  # fmt: skip
 
 
-def pretrain(rows: list[Tensor], vocabulary: int, sizes: Pretraining, seed: int) -> tuple[nn.Module, list[float]]:
-    """A model trained to restore hidden words of texts, and its mean loss in each epoch, in nats a hidden word."""
+def losses_of(
+    model: nn.Module, rows: list[Tensor], vocabulary: int, sizes: Pretraining, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The two losses of some texts, in nats: of a hidden word, and of whether an end belongs."""
+    texts, sides, belongs = laid_out(rows, generator)
+    (ids, there), (side, _) = padded(texts), padded(sides)
+    hidden, seen = hide(ids, sizes.masked, vocabulary, generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = model.bert(seen, there, side).last_hidden_state
+        words, ends = model.cls(states[hidden]), model.ends(states[belongs >= 0, 0]).squeeze(1)
+    asked = belongs[belongs >= 0].float()
+    return (
+        functional.cross_entropy(words.float(), ids[hidden]),
+        functional.binary_cross_entropy_with_logits(ends.float(), asked),
+    )
+
+
+def pretrain(rows: list[Tensor], vocabulary: int, sizes: Pretraining, seed: int) -> tuple[nn.Module, list[list[float]]]:
+    """A model trained on both, and the two mean losses of each epoch, in nats."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model, lengths = network(sizes, vocabulary), torch.tensor([len(row) for row in rows])
+    model.ends = nn.Linear(sizes.width, 1)
     steps = sizes.epochs * math.ceil(len(rows) / sizes.batch)
     optimiser = torch.optim.AdamW(model.parameters(), lr=sizes.lr, weight_decay=sizes.decay, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, sizes.lr, steps, pct_start=sizes.warm)
@@ -99,18 +138,16 @@ def pretrain(rows: list[Tensor], vocabulary: int, sizes: Pretraining, seed: int)
     for _ in range(sizes.epochs):
         losses = []
         for part in alike(lengths, sizes.batch, generator):
-            ids, there = padded([rows[i] for i in part])
-            hidden, seen = hide(ids, sizes.masked, vocabulary, generator)
-            states = model.bert(seen, there).last_hidden_state[hidden]
-            loss = functional.cross_entropy(model.cls(states), ids[hidden])
+            words, ends = losses_of(model, [rows[i] for i in part], vocabulary, sizes, generator)
             optimiser.zero_grad()
-            loss.backward()
+            (words + ends).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             rate.step()
-            losses.append(float(loss.detach()))
-        history.append(sum(losses) / len(losses))
-        print(f"epoch {len(history)} of {sizes.epochs}: {history[-1]:.3f} nats a hidden word", flush=True)
+            losses.append((float(words.detach()), float(ends.detach())))
+        history.append([sum(each) / len(each) for each in zip(*losses, strict=True)])
+        print(f"epoch {len(history)} of {sizes.epochs}: {history[-1][0]:.3f} nats a hidden word, "
+              f"{history[-1][1]:.3f} an end", flush=True)  # fmt: skip
     return model.bert, history
 
 
