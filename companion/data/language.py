@@ -45,6 +45,12 @@ def minilm() -> "tuple[PreTrainedTokenizerFast, BertModel]":
         return _built(arrays)
 
 
+def minilm_tokenizer() -> "PreTrainedTokenizerFast":
+    """Its tokenizer alone, without the weights: lower-case word pieces, 30,522 of them."""
+    with np.load(path("minilm")) as arrays:
+        return _tokenizer(arrays)
+
+
 def minilm_nouns() -> np.ndarray:
     """What the encoder makes of each noun's text: [5974, 384] float32, in the order of `graphs.wordnet()`."""
     with np.load(path("minilm")) as arrays:
@@ -78,15 +84,20 @@ def mean_pool(states: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
 
 def _built(arrays: Mapping[str, np.ndarray]) -> "tuple[PreTrainedTokenizerFast, BertModel]":
     import torch
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertModel
+
+    encoder = BertModel(BertConfig(**json.loads(arrays["config"].tobytes())))
+    names = [name for name in arrays if name.startswith(WEIGHT)]
+    state = {name.removeprefix(WEIGHT): torch.from_numpy(arrays[name]) for name in names}
+    encoder.load_state_dict(state)
+    return _tokenizer(arrays), encoder.eval()
+
+
+def _tokenizer(arrays: Mapping[str, np.ndarray]) -> "PreTrainedTokenizerFast":
+    from transformers import PreTrainedTokenizerFast
 
     special = {f"{word.strip('[]').lower()}_token": word for word in WORDS}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "tokenizer.json")
         file.write_bytes(arrays["tokenizer"].tobytes())
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file), model_max_length=LONGEST, **special)
-    encoder = BertModel(BertConfig(**json.loads(arrays["config"].tobytes())))
-    names = [name for name in arrays if name.startswith(WEIGHT)]
-    state = {name.removeprefix(WEIGHT): torch.from_numpy(arrays[name]) for name in names}
-    encoder.load_state_dict(state)
-    return tokenizer, encoder.eval()
+        return PreTrainedTokenizerFast(tokenizer_file=str(file), model_max_length=LONGEST, **special)

@@ -97,13 +97,16 @@ def read(tokenizer: Callable[..., dict[str, list[list[int]]]], texts: Sequence[s
     return [torch.tensor(row) for row in found]
 
 
-def kept(file: Path, make: Callable[[], Tensor]) -> Tensor:
-    """Labels from a file, or made and written there in one step: a cut relay goes on behind its last whole stage."""
+def kept(model: nn.Module, file: Path, train: Callable[[], None]) -> None:
+    """Load a trained model's weights from a file, or train it and write them in one step.
+
+    So a relay that was cut goes on behind its last whole stage.
+    """
     if file.is_file():
-        return torch.load(file, weights_only=True)
-    labels = make()
+        model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        return
+    train()
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".part")
-    torch.save(labels, fresh)
+    torch.save(model.state_dict(), fresh)
     fresh.replace(file)
-    return labels
