@@ -22,8 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from companion.data.language import mean_pool
-
 Rows = Sequence[Tensor]
 
 # ---------------------------------------------------------------- pairs of sentences
@@ -42,6 +40,10 @@ class Pairs:
     def __getitem__(self, rows: Tensor) -> Pairs:
         return Pairs([self.first[i] for i in rows], [self.second[i] for i in rows])
 
+    def turned(self) -> Pairs:
+        """Each pair turned round."""
+        return Pairs(self.second, self.first)
+
     def both_orders(self) -> Pairs:
         """Each pair, then each pair turned round: 2N pairs."""
         return Pairs([*self.first, *self.second], [*self.second, *self.first])
@@ -59,6 +61,12 @@ def padded(rows: Rows) -> tuple[Tensor, Tensor]:
     return ids, there
 
 
+def mean_of_pieces(states: Tensor, there: Tensor) -> Tensor:
+    """The mean (n, d) of states (n, pieces, d) over the word pieces that are there, (n, pieces) of 1 and 0."""
+    weight = there.unsqueeze(2).to(states.dtype)
+    return (states * weight).sum(1) / weight.sum(1)
+
+
 # ---------------------------------------------------------------- the two forms
 
 
@@ -72,7 +80,7 @@ class BiEncoder(nn.Module):
     def vectors(self, sentences: Rows) -> Tensor:
         """f(x), the mean over word pieces of the last layer, (n, d)."""
         ids, there = padded(sentences)
-        return mean_pool(self.encoder(ids, there).last_hidden_state, there)
+        return mean_of_pieces(self.encoder(ids, there).last_hidden_state, there)
 
     def forward(self, pairs: Pairs) -> Tensor:
         """c(a, b), the cosine of the two vectors, (n,)."""
@@ -101,7 +109,7 @@ class CrossEncoder(nn.Module):
         states, there, side = self.states(pairs)
         if self.head == "cls":
             return self.out(states[:, 0]).squeeze(1)
-        first, second = (mean_pool(states, there * own).float() for own in (1 - side, side))
+        first, second = (mean_of_pieces(states, there * own).float() for own in (1 - side, side))
         return self.scale * functional.cosine_similarity(first, second) + self.shift
 
     def states(self, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,11 +149,17 @@ def labels_of_cross(scores: Tensor) -> Tensor:
     return scores.sigmoid()
 
 
-# ---------------------------------------------------------------- the relay
-
 Model = BiEncoder | CrossEncoder
 Fit = Callable[[Model, Pairs, Tensor, Callable[[Tensor, Tensor], Tensor]], None]
 Score = Callable[[Model, Pairs], Tensor]
+
+
+def both_ways(cross: CrossEncoder, pairs: Pairs, score: Score) -> Tensor:
+    """The mean of a cross-encoder's logits for (a, b) and (b, a), (N,): one that does not know which came first."""
+    return (score(cross, pairs) + score(cross, pairs.turned())) / 2
+
+
+# ---------------------------------------------------------------- the relay
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,12 @@ def network(sizes: Pretraining, vocabulary: int) -> BertForMaskedLM:
 
 
 def losses_of(
-    model: nn.Module, rows: list[Tensor], vocabulary: int, sizes: Pretraining, generator: torch.Generator
+    model: BertForMaskedLM,
+    ends: nn.Module,
+    rows: list[Tensor],
+    vocabulary: int,
+    sizes: Pretraining,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """The two losses of some texts, in nats: of a hidden word, and of whether an end belongs."""
     texts, sides, belongs = laid_out(rows, generator)
@@ -117,11 +122,11 @@ def losses_of(
     hidden, seen = hide(ids, sizes.masked, vocabulary, generator)
     with torch.autocast("cpu", torch.bfloat16):
         states = model.bert(seen, there, side).last_hidden_state
-        words, ends = model.cls(states[hidden]), model.ends(states[belongs >= 0, 0]).squeeze(1)
+        words, belong = model.cls(states[hidden]), ends(states[belongs >= 0, 0]).squeeze(1)
     asked = belongs[belongs >= 0].float()
     return (
         functional.cross_entropy(words.float(), ids[hidden]),
-        functional.binary_cross_entropy_with_logits(ends.float(), asked),
+        functional.binary_cross_entropy_with_logits(belong.float(), asked),
     )
 
 
@@ -130,21 +135,21 @@ def pretrain(rows: list[Tensor], vocabulary: int, sizes: Pretraining, seed: int)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model, lengths = network(sizes, vocabulary), torch.tensor([len(row) for row in rows])
-    model.ends = nn.Linear(sizes.width, 1)
+    both = nn.ModuleList([model, ends := nn.Linear(sizes.width, 1)])
     steps = sizes.epochs * math.ceil(len(rows) / sizes.batch)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=sizes.lr, weight_decay=sizes.decay, fused=True)
+    optimiser = torch.optim.AdamW(both.parameters(), lr=sizes.lr, weight_decay=sizes.decay, fused=True)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, sizes.lr, steps, pct_start=sizes.warm)
     history = []
     for _ in range(sizes.epochs):
         losses = []
         for part in alike(lengths, sizes.batch, generator):
-            words, ends = losses_of(model, [rows[i] for i in part], vocabulary, sizes, generator)
+            word, end = losses_of(model, ends, [rows[i] for i in part], vocabulary, sizes, generator)
             optimiser.zero_grad()
-            (words + ends).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            (word + end).backward()
+            nn.utils.clip_grad_norm_(both.parameters(), 1.0)
             optimiser.step()
             rate.step()
-            losses.append((float(words.detach()), float(ends.detach())))
+            losses.append((float(word.detach()), float(end.detach())))
         history.append([sum(each) / len(each) for each in zip(*losses, strict=True)])
         print(f"epoch {len(history)} of {sizes.epochs}: {history[-1][0]:.3f} nats a hidden word, "
               f"{history[-1][1]:.3f} an end", flush=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Training either form on labels, the SimCSE start, and reading texts; kept on disk, stage by stage, where it is long."""
+"""Training either form on labels, the SimCSE start, and reading texts; kept on disk, stage by stage."""
 
 from __future__ import annotations
 
