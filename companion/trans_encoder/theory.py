@@ -53,3 +53,16 @@ def simulated(
         float((each * truth).sum() / np.sqrt((each**2).sum() * (truth**2).sum() * draws)) for each in (labels, said)
     ]
     return both[0], both[1]
+
+
+# ---------------------------------------------------------------- five pairs, by hand
+
+TRUTH = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+HABIT = np.array([1.0, -2.0, 0.0, 2.0, -1.0])  # what one teacher adds
+OTHER = np.array([2.0, -1.0, -2.0, -1.0, 2.0])  # what another adds; neither leans on the truth, nor on the other
+
+
+def toy_directions() -> tuple[np.ndarray, np.ndarray]:
+    """What two students can express: a line over the pairs (5, 2), or a line and the first teacher's habit (5, 3)."""
+    line = np.stack([np.ones(5), TRUTH], 1)
+    return line, np.column_stack([line, HABIT])
