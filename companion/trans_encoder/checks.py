@@ -26,6 +26,13 @@ def small_encoder(seed: int = 7, layers: int = 2) -> torch.nn.Module:
         return BertModel(config, add_pooling_layer=False).eval()
 
 
+def small_cross(head: str = "cls") -> CrossEncoder:
+    """The same as a cross-encoder, whose head is drawn by a seed of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return CrossEncoder(small_encoder(), WIDTH, head)
+
+
 def some_pairs(n: int = 12, seed: int = 7) -> Pairs:
     """Pairs of random sentences of three to nine word pieces."""
     generator = torch.Generator().manual_seed(seed)
@@ -72,7 +79,7 @@ def library_correlations_agree() -> float:
     """Our Spearman against the library's evaluators: of a bi-encoder's cosines, and of a cross-encoder's scores."""
     pairs = some_pairs(40)
     gold = torch.rand(len(pairs), generator=torch.Generator().manual_seed(7)).mul(6).round()
-    bi, cross = BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH)
+    bi, cross = BiEncoder(small_encoder()), small_cross()
     return max(map(abs, library.correlation_gaps(bi, cross, pairs, gold)))
 
 
@@ -99,7 +106,7 @@ def bi_is_symmetric() -> float:
 
 def both_orders_are_symmetric() -> float:
     """A cross-encoder scores (a, b) and (b, a) differently; the mean of both orders does not know which came first."""
-    cross, pairs = CrossEncoder(small_encoder(), WIDTH), some_pairs()
+    cross, pairs = small_cross(), some_pairs()
     one, other = (method.both_ways(cross, each, training.score) for each in (pairs, pairs.turned()))
     moved = _far(training.score(cross, pairs), training.score(cross, pairs.turned()))
     return _far(one, other) if moved > 0.01 else float("inf")
@@ -108,7 +115,7 @@ def both_orders_are_symmetric() -> float:
 def padding_changes_nothing() -> float:
     """Both forms score a pair alone as they score it among longer ones."""
     pairs = some_pairs()
-    forms: list[method.Model] = [BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH)]
+    forms: list[method.Model] = [BiEncoder(small_encoder()), small_cross()]
     alone = [torch.cat([training.score(form, pairs[torch.tensor([i])]) for i in range(len(pairs))]) for form in forms]
     return max(_far(training.score(form, pairs), each) for form, each in zip(forms, alone, strict=True))
 
@@ -166,7 +173,7 @@ def theory_is_the_simulation() -> float:
 
 def passes_are_counted() -> float:
     """How far the passes that the encoders make for all pairs of 2 to 11 sentences are from n and n (n - 1) / 2."""
-    bi, cross = BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH)
+    bi, cross = BiEncoder(small_encoder()), small_cross()
     rows = speed.cost(bi, cross, some_pairs(11).first, 0, sizes := (2, 5, 11))
     made = [row.value for row in rows if row.metric == speed.PASSES]
     told = [*map(speed.bi_passes, sizes), *map(speed.cross_passes, sizes)]
@@ -175,7 +182,7 @@ def passes_are_counted() -> float:
 
 def relay_passes_labels_only() -> float:
     """Refreshing: the models that start the relay are not trained by it; what they weighed before, they weigh after."""
-    bi, cross, pairs = BiEncoder(small_encoder()), CrossEncoder(small_encoder(), WIDTH), some_pairs()
+    bi, cross, pairs = BiEncoder(small_encoder()), small_cross(), some_pairs()
     before = [{name: value.clone() for name, value in model.state_dict().items()} for model in (bi, cross)]
     recipe = training.Recipe(epochs=1, batch=4, lr=1e-2)
 
