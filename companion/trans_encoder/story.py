@@ -1,0 +1,80 @@
+"""What the notebook tells about single pairs: who sees whom, and which pairs a new reader moves."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from companion.data.glosses import SentencePairs
+from companion.data.language import minilm_tokenizer
+from companion.trans_encoder.evaluate import Numbers
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One way of reading: the word pieces, and how much each (row) looks at each (column), (pieces, pieces)."""
+
+    pieces: list[str]
+    attention: Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """A pair and where it stands, in per cent of all pairs, 100 the most alike: by gold, before and after."""
+
+    first: str
+    second: str
+    gold: float
+    before: float
+    after: float
+
+
+def sights(encoder: nn.Module, texts: tuple[str, str], read: tuple[Tensor, Tensor]) -> tuple[Sight, Sight]:
+    """The attention of a language model, mean over layers and heads: each text alone, then both together.
+
+    read: the word pieces of the two texts, as the model numbers them.
+    """
+    first, second = (spoken(text, len(row)) for text, row in zip(texts, read, strict=True))
+    encoder = copy.deepcopy(encoder).eval()
+    encoder.set_attn_implementation("eager")
+    joined = torch.cat([read[0], read[1][1:]])
+    alone = torch.block_diag(*(looks(encoder, row, torch.zeros_like(row)) for row in read))
+    joint = looks(encoder, joined, (torch.arange(len(joined)) >= len(read[0])).long())
+    return Sight(first + second, alone), Sight(first + second[1:], joint)
+
+
+def spoken(text: str, length: int) -> list[str]:
+    """The word pieces of a text as they are written, the first `length` of them."""
+    tokenizer = minilm_tokenizer()
+    return tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=True, max_length=length)["input_ids"])
+
+
+def looks(encoder: nn.Module, ids: Tensor, side: Tensor) -> Tensor:
+    """The attention in one text of word pieces ids (m,) and their sides (m,): (m, m), mean over layers and heads."""
+    there = torch.ones_like(ids)
+    with torch.no_grad():
+        found = encoder(*(each.unsqueeze(0) for each in (ids, there, side)), output_attentions=True).attentions
+    return torch.cat(found).mean((0, 1))
+
+
+def places(scores: Numbers) -> np.ndarray:
+    """Where each of n pairs stands, (n,), in per cent: 100 has the highest score."""
+    return 100 * rankdata(np.asarray(scores)) / len(scores)
+
+
+def moved(pairs: SentencePairs, before: Numbers, after: Numbers, count: int = 10) -> list[Move]:
+    """The `count` pairs whose place differs most between two scores (n,), the greatest rise first."""
+    gold, old, new = (places(each) for each in (pairs.similarity, before, after))
+    most = np.argsort(-np.abs(new - old), kind="stable")[:count]
+    rows = [Move(pairs.first[i], pairs.second[i], gold[i], old[i], new[i]) for i in most]
+    return sorted(rows, key=lambda move: move.before - move.after)
+
+
+def helped(moves: list[Move]) -> int:
+    """How many of them stand nearer to their place by gold than before."""
+    return sum(abs(move.after - move.gold) < abs(move.before - move.gold) for move in moves)
