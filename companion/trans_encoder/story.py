@@ -1,18 +1,24 @@
-"""What the notebook tells about single pairs: who sees whom, and which pairs a new reader moves."""
+"""What the notebook tells about single pairs: who sees whom, what each stage wrote, which pairs a reader moves."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion.data.glosses import SentencePairs
 from companion.data.language import minilm_tokenizer
+from companion.trans_encoder import arms, method
+from companion.trans_encoder.arms import START, World
 from companion.trans_encoder.evaluate import Numbers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Move:
     after: float
 
 
-def sights(encoder: nn.Module, texts: tuple[str, str], read: tuple[Tensor, Tensor]) -> tuple[Sight, Sight]:
+def sights(encoder: PreTrainedModel, texts: tuple[str, str], read: tuple[Tensor, Tensor]) -> tuple[Sight, Sight]:
     """The attention of a language model, mean over layers and heads: each text alone, then both together.
 
     read: the word pieces of the two texts, as the model numbers them.
@@ -51,15 +57,23 @@ def sights(encoder: nn.Module, texts: tuple[str, str], read: tuple[Tensor, Tenso
 def spoken(text: str, length: int) -> list[str]:
     """The word pieces of a text as they are written, the first `length` of them."""
     tokenizer = minilm_tokenizer()
-    return tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=True, max_length=length)["input_ids"])
+    read = tokenizer(text, truncation=True, max_length=length)["input_ids"]
+    return [str(tokenizer.convert_ids_to_tokens(piece)) for piece in read]
 
 
-def looks(encoder: nn.Module, ids: Tensor, side: Tensor) -> Tensor:
+def looks(encoder: PreTrainedModel, ids: Tensor, side: Tensor) -> Tensor:
     """The attention in one text of word pieces ids (m,) and their sides (m,): (m, m), mean over layers and heads."""
     there = torch.ones_like(ids)
     with torch.no_grad():
         found = encoder(*(each.unsqueeze(0) for each in (ids, there, side)), output_attentions=True).attentions
     return torch.cat(found).mean((0, 1))
+
+
+def watched(of: World, cycles: int = 1) -> dict[str, Tensor]:
+    """Stage -> the labels (N,) that it wrote for the pairs to learn from, in a relay of the first model by itself."""
+    fit = arms.fitting(of, "watched-")
+    stages = method.relay([arms.begin(of, 0)], [of.raw(0)], [of.trained(0)], cycles, fit, of.score)
+    return {f"{stage.form} {stage.cycle}" if stage.cycle else START: stage.labels for stage in stages}
 
 
 def places(scores: Numbers) -> np.ndarray:
