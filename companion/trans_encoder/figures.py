@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from companion.lab.evidence import Measurement, values
 from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
 from companion.trans_encoder import speed, theory
-from companion.trans_encoder.arms import HELD, MUTUAL, SPEARMAN, START, TRAINED
+from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED
 from companion.trans_encoder.evaluate import correlation
 from companion.trans_encoder.story import Move, Sight
 
@@ -83,29 +84,32 @@ def _closed_form(ax: Axes) -> None:
 
 
 def stages(rows: Sequence[Measurement], prefix: str = "") -> list[str]:
-    """The arms of a relay in order, as far as they were measured: start, cross 1, bi 1, ..."""
+    """The arms of a relay in order, as far as they were measured: its start, cross 1, bi 1, ..."""
     known = {row.method for row in rows}
+    start = f"{prefix}{START}" if f"{prefix}{START}" in known else START
     names = [f"{prefix}{form} {cycle}" for cycle in range(1, 10) for form in ("cross", "bi")]
-    return [START, *(name for name in names if name in known)]
+    return [start, *(name for name in names if name in known)]
 
 
-def relay(rows: Sequence[Measurement], controls: Mapping[str, int]) -> Figure:
-    """Spearman along the relay, self and mutual, on both kinds of pairs; `controls[arm]` is the stage it belongs to.
+def relay(
+    rows: Sequence[Measurement], relays: Mapping[str, str], controls: Mapping[str, int] = MappingProxyType({})
+) -> Figure:
+    """Spearman along relays, `relays[label]` being the prefix of its arms, on pairs learnt from and on pairs held out.
 
-    A small mark is a seed, a line the mean; a control is the mean of its seeds.
+    A small mark is a seed, a large one the mean; `controls[arm]` is the stage beside which an arm's mean is drawn.
     """
     figure, axes = new_figure(columns=2, width=10.6, height=4.3, sharey=True)
     for ax, (setting, title) in zip(axes, SETTINGS.items(), strict=True):
-        for i, (name, prefix) in enumerate({"self": "", "mutual": MUTUAL}.items()):
-            arms = stages(rows, prefix)
-            seeds = np.array([values(rows, SPEARMAN, arm, setting) for arm in arms])
-            x = np.arange(len(arms)) + 0.06 * (i - 0.5)
+        for i, (name, prefix) in enumerate(relays.items()):
+            seeds = np.array([values(rows, SPEARMAN, arm, setting) for arm in stages(rows, prefix)])
+            x = np.arange(len(seeds)) + 0.06 * (i - 0.5)
             ax.plot(x, seeds, MARKERS[i], color=f"C{i}", alpha=0.3, ms=4)
             ax.plot(x, seeds.mean(1), MARKERS[i], ls=DASHES[i], color=f"C{i}", lw=2, ms=8, label=name)
-        for i, (arm, stage) in enumerate(controls.items(), start=2):
+        for i, (arm, stage) in enumerate(controls.items(), start=len(relays)):
             mean = float(values(rows, SPEARMAN, arm, setting).mean())
             ax.plot(stage + 0.22, mean, MARKERS[i], color=INK, mfc="none", ms=9, mew=1.6, label=arm)
-        ax.set_xticks(range(len(stages(rows))), stages(rows))
+        names = max((stages(rows, prefix) for prefix in relays.values()), key=len)
+        ax.set_xticks(range(len(names)), [START, *(" ".join(name.split()[-2:]) for name in names[1:])])
         ax.set_title(title)
     axes[0].set_ylabel("Spearman x 100")
     axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

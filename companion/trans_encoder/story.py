@@ -16,6 +16,7 @@ from companion.data.language import minilm_tokenizer
 from companion.trans_encoder import arms, method
 from companion.trans_encoder.arms import START, World
 from companion.trans_encoder.evaluate import Numbers
+from companion.trans_encoder.method import BiEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,10 +70,10 @@ def looks(encoder: PreTrainedModel, ids: Tensor, side: Tensor) -> Tensor:
     return torch.cat(found).mean((0, 1))
 
 
-def watched(of: World, cycles: int = 1) -> dict[str, Tensor]:
+def watched(of: World, start: BiEncoder, cycles: int = 1) -> dict[str, Tensor]:
     """Stage -> the labels (N,) that it wrote for the pairs to learn from, in a relay of the first model by itself."""
     fit = arms.fitting(of, "watched-")
-    stages = method.relay([arms.begin(of, 0)], [of.raw(0)], [of.trained(0)], cycles, fit, of.score)
+    stages = method.relay([start], [of.raw(0)], [of.trained(0)], cycles, fit, of.score)
     return {f"{stage.form} {stage.cycle}" if stage.cycle else START: stage.labels for stage in stages}
 
 

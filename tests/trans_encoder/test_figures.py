@@ -14,7 +14,7 @@ from companion.data.glosses import SentencePairs
 from companion.lab.evidence import Measurement
 from companion.lab.figures import png
 from companion.trans_encoder import checks, figures, speed, story, theory
-from companion.trans_encoder.arms import HELD, MUTUAL, SPEARMAN, START, TRAINED
+from companion.trans_encoder.arms import HELD, MUTUAL, NARROW, SPEARMAN, START, TRAINED
 
 ARMS = [START, "cross 1", "bi 1", f"{MUTUAL}cross 1", f"{MUTUAL}bi 1", "own scores"]
 
@@ -40,7 +40,7 @@ def test_stages_are_those_that_were_measured_in_order(rows) -> None:
 
 
 def test_the_relay_shows_means_and_controls_on_both_kinds_of_pairs(rows) -> None:
-    figure = figures.relay(rows, {"own scores": 2})
+    figure = figures.relay(rows, {"self": "", "mutual": MUTUAL}, {"own scores": 2})
     for ax, base in zip(figure.axes, (40, 30), strict=True):
         means = {line.get_label(): line.get_ydata() for line in ax.lines if not line.get_label().startswith("_")}
         assert means["self"] == pytest.approx([base + 0.1, base + 1.1, base + 2.1])
@@ -48,6 +48,17 @@ def test_the_relay_shows_means_and_controls_on_both_kinds_of_pairs(rows) -> None
         assert means["own scores"] == pytest.approx([base + 5.1])
         assert [label.get_text() for label in ax.get_xticklabels()] == [START, "cross 1", "bi 1"]
     assert png(figure)
+
+
+def test_a_relay_with_a_start_of_its_own_begins_there(rows) -> None:
+    narrow = [
+        Measurement(SPEARMAN, f"{NARROW}{name}", s, 0, 7.0) for name in (START, "cross 1") for s in (TRAINED, HELD)
+    ]
+    assert figures.stages([*rows, *narrow], NARROW) == [f"{NARROW}{START}", f"{NARROW}cross 1"]
+    ax = figures.relay([row for row in rows if row.seed == 0] + narrow, {"wide": "", "narrow": NARROW}).axes[0]
+    means = {line.get_label(): line.get_ydata() for line in ax.lines if not line.get_label().startswith("_")}
+    assert means["narrow"] == pytest.approx([7, 7])
+    assert [label.get_text() for label in ax.get_xticklabels()] == [START, "cross 1", "bi 1"]
 
 
 def test_every_seed_of_a_control_is_drawn(rows) -> None:
