@@ -19,7 +19,7 @@ FURNITURE = ("__init__.py", "method.py", "baselines.py", "experiment.py", "figur
              "lesson.toml", "record.json")  # fmt: skip
 NAMELESS = ("companion/lab", "companion/data", "companion/course", "Makefile", ".ci", "binder", "pyproject.toml")
 MEDIAN_LINES, MOST_LINES, LONG_SHARE, FILE_LINES = 12, 30, 0.1, 250
-OWN_WEIGHTS = {"companion/trans_encoder/glosses-0.npz", "companion/trans_encoder/glosses-1.npz"}  # trained by pretrain.py
+OWN_WEIGHTS = {"companion/trans_encoder/glosses-0.npz", "companion/trans_encoder/glosses-1.npz"}  # by pretrain.py
 WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ""}
 
 
