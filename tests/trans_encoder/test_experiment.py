@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from companion.data import status
+from companion.data import real_dir, status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
 from companion.lab import judge, load_lesson, values
 from companion.trans_encoder import arms, checks, starts
-from companion.trans_encoder.arms import HELD, SPEARMAN, TRAINED
+from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED
 from companion.trans_encoder.experiment import Config, experiment
 from companion.trans_encoder.starts import Start
 from companion.trans_encoder.training import Recipe
@@ -178,6 +178,15 @@ def test_the_drawn_pairs_are_the_seeds() -> None:
     assert [pairs.second[i] for i in rows] == first.second
     assert first.similarity.tolist() == pairs.similarity[rows].tolist()
     assert len(arms.drawn(pairs, 99, 0).first) == 30
+
+
+@pytest.mark.real
+@needs_data
+def test_stsb_takes_the_place_of_definitions() -> None:
+    if real_dir() is None or not (real_dir() / "stsb").is_dir():
+        pytest.skip("COMPANION_REAL holds no stsb")
+    found = experiment(replace(SMALL, data="stsb", models=("minilm-3",), trained=32, held=100), 0, CPU)
+    assert values(found, SPEARMAN, START, HELD)[0] > 40
 
 
 @needs_data
