@@ -40,6 +40,10 @@ class Pairs:
     def __getitem__(self, rows: Tensor) -> Pairs:
         return Pairs([self.first[i] for i in rows], [self.second[i] for i in rows])
 
+    def to(self, device: torch.device) -> Pairs:
+        """The same pairs on a device."""
+        return Pairs([row.to(device) for row in self.first], [row.to(device) for row in self.second])
+
     def turned(self) -> Pairs:
         """Each pair turned round."""
         return Pairs(self.second, self.first)
@@ -115,7 +119,10 @@ class CrossEncoder(nn.Module):
     def states(self, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
         """The last layer (n, pieces, d), where there are pieces (n, pieces), and which belong to b (n, pieces)."""
         joined = [torch.cat([a, b[1:]]) for a, b in zip(pairs.first, pairs.second, strict=True)]
-        sides = [torch.arange(len(row)).ge(len(a)).long() for row, a in zip(joined, pairs.first, strict=True)]
+        sides = [
+            torch.arange(len(row), device=row.device).ge(len(a)).long()
+            for row, a in zip(joined, pairs.first, strict=True)
+        ]
         (ids, there), (side, _) = padded(joined), padded(sides)
         return self.encoder(ids, self._seen(there, side), side).last_hidden_state, there, side
 
@@ -123,7 +130,9 @@ class CrossEncoder(nn.Module):
         if not self.blind:
             return there
         same = (side.unsqueeze(2) == side.unsqueeze(1)) & there.bool().unsqueeze(1)
-        return torch.zeros(same.shape).masked_fill(~same, torch.finfo(torch.float32).min).unsqueeze(1)
+        return (
+            torch.zeros(same.shape, device=same.device).masked_fill(~same, torch.finfo(torch.float32).min).unsqueeze(1)
+        )
 
 
 # ---------------------------------------------------------------- what each learns from the other

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from companion.data.language import minilm, minilm_tokenizer
 from companion.data.glosses import SentencePairs
+from companion.data.language import minilm, minilm_tokenizer
 from companion.errors import CompanionError
 from companion.trans_encoder.method import Pairs
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase
 
 UNKNOWN, WEIGHT = 1, "weight/"
 
@@ -52,7 +52,7 @@ def language_model(name: str, longest: int = 32) -> Start:
     return _first_layers(int(layers[1]), longest) if layers else _of_hub(name, longest)
 
 
-def pieces(tokenizer: PreTrainedTokenizerFast, longest: int, texts: Sequence[str]) -> list[Tensor]:
+def pieces(tokenizer: PreTrainedTokenizerBase, longest: int, texts: Sequence[str]) -> list[Tensor]:
     """A tokenizer's numbers of texts, each (length,) int64."""
     return [torch.tensor(row) for row in tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]]
 
@@ -94,6 +94,6 @@ def _of_hub(name: str, longest: int) -> Start:
         tokenizer, encoder = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise CompanionError(
-            f"{name} is neither glosses-0, glosses-1, minilm-1 to minilm-6, nor a model that the hub or this machine has."
+            f"{name} is neither glosses-0, glosses-1, minilm-1 to minilm-6, nor a model that the hub has."
         ) from error
     return Start(encoder.eval(), encoder.config.hidden_size, partial(pieces, tokenizer, longest))

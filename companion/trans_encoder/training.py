@@ -1,9 +1,9 @@
-"""Training either form on labels, the SimCSE start, and reading texts; kept on disk, stage by stage."""
+"""Training either form on labels, and the SimCSE start; kept on disk, stage by stage."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,8 @@ def _rate(step: int, steps: int, warm: float) -> float:
 
 def fit(model: Model, pairs: Pairs, labels: Tensor, loss: Loss, recipe: Recipe, seed: int) -> None:
     """Train either form in place on labels (N,) of pairs."""
-    descend(model, pairs.lengths, lambda rows: loss(model(pairs[rows]).float(), labels[rows]), recipe, seed)
+    wanted = labels.to(next(model.parameters()).device)
+    descend(model, pairs.lengths, lambda rows: loss(model(pairs[rows]).float(), wanted[rows]), recipe, seed)
 
 
 def contrast(bi: BiEncoder, sentences: Rows, recipe: Recipe, seed: int, temperature: float = 0.05) -> None:
@@ -89,12 +90,6 @@ def score(model: Model, pairs: Pairs, amp: bool = False, batch: int = 128) -> Te
         for rows in pairs.lengths.argsort().split(batch):
             found[rows] = model(pairs[rows]).float().cpu()
     return found
-
-
-def read(tokenizer: Callable[..., dict[str, list[list[int]]]], texts: Sequence[str], longest: int = 32) -> list[Tensor]:
-    """Word pieces of texts, [CLS] to [SEP], at most `longest` each."""
-    found = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
-    return [torch.tensor(row) for row in found]
 
 
 def kept(model: nn.Module, file: Path, train: Callable[[], None]) -> None:
