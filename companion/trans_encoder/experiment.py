@@ -38,6 +38,7 @@ from companion.trans_encoder.evaluate import correlation
 from companion.trans_encoder.method import BiEncoder
 from companion.trans_encoder.training import Recipe
 
+RATIO = "seconds ratio"
 LIVE = (SELF, OWN, NARROW, NARROW + BLIND, NARROW + SHUFFLED, NARROW + OWN, NARROW + MUTUAL)
 
 
@@ -58,9 +59,12 @@ class Config(ScaledConfig):
         narrow=Recipe(3, 64, 1e-2, decay=0.0, amp=True), temperature=0.2,
     )  # fmt: skip
     relays: tuple[str, ...] = LIVE
+    timed: bool = True
     keep: str = ""
 
-    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"seeds": 2, "trained": 32, "held": 100}}
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ci": {"seeds": 2, "trained": 64, "held": 64, "models": ("glosses-0",)}
+    }
 
     def world(self, seed: int, device: torch.device) -> World:
         """The pairs of a seed, as every language model reads them."""
@@ -138,12 +142,22 @@ def one(of: World, name: str, starts: Sequence[BiEncoder], cycles: int) -> list[
     return on_own_scores(of, starts, name) if name.endswith(OWN) else alone(of, starts, name, cycles)
 
 
+def dearer(of: World, sizes: Sequence[int] = (16, 64)) -> list[Measurement]:
+    """How many times the CPU seconds of the bi form the cross form takes for all pairs of n sentences, untaught."""
+    rows = speed.cost(of.plain(0), of.raw(0), of.trained(0).first, of.seed, sizes)
+    seconds = {(row.method, row.setting): row.value for row in rows if row.metric == speed.SECONDS}
+    places = dict.fromkeys(row.setting for row in rows)
+    times = {place: seconds[speed.CROSS, place] / seconds[speed.BI, place] for place in places}
+    return [Measurement(RATIO, speed.CROSS, place, of.seed, value) for place, value in times.items()]
+
+
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
     """Every arm; a seed draws the pairs, what is held out, and all that is random in training."""
     of = config.world(seed, device)
     ks = range(len(of.models))
     wide = [arms.begin(of, k) for k in ks]
     rows = words(of) + arms.measured(of, RAW, ks, [of.plain(k) for k in ks])
+    rows += dearer(of) if config.timed else []
     rows += arms.measured(of, START, ks, wide) + arms.measured(of, UNTRAINED, ks, [of.raw(k) for k in ks])
     narrow, best = zip(*[arms.narrow(of, k, config.width) for k in ks], strict=True)
     if any(name.startswith(NARROW) for name in config.relays):
@@ -242,7 +256,9 @@ MINILM = STUDY.recipes._replace(
     start=Recipe(1, 64, 5e-5, amp=True), cross=Recipe(1, 32, 5e-5, amp=True),
     bi=Recipe(2, 64, 5e-5, amp=True), temperature=0.05,
 )  # fmt: skip
-THOUSANDS = replace(STUDY, seeds=3, trained=3000, held=1500, cycles=3, relays=(SELF, BLIND, OWN, MUTUAL, GOLD))
+THOUSANDS = replace(
+    STUDY, seeds=3, trained=3000, held=1500, cycles=3, relays=(SELF, BLIND, OWN, MUTUAL, GOLD), timed=False
+)
 FURTHER = {
     "choice": Plan(
         choose, replace(Config.at("laptop"), seeds=3, trained=400, held=800, recipes=FIRST), first_seed=100
