@@ -55,8 +55,8 @@ class Config(ScaledConfig):
     cycles: int = 1
     width: int = 8
     recipes: Recipes = Recipes(
-        start=Recipe(1, 64, 1e-4, amp=True), cross=Recipe(3, 32, 3e-4, amp=True), bi=Recipe(3, 64, 1e-4, amp=True),
-        narrow=Recipe(3, 64, 1e-2, decay=0.0, amp=True), temperature=0.2,
+        start=Recipe(1, 64, 3e-4, amp=True), cross=Recipe(3, 32, 3e-4, amp=True), bi=Recipe(3, 64, 3e-4, amp=True),
+        narrow=Recipe(3, 64, 3e-2, decay=0.0, amp=True), head="cosine", temperature=0.2,
     )  # fmt: skip
     relays: tuple[str, ...] = LIVE
     timed: bool = True
