@@ -43,7 +43,8 @@ class Recipes(NamedTuple):
 class World:
     """What the arms of a seed share: texts with gold for evaluation alone, and the pairs as each model reads them.
 
-    folder: where the trained models of a long run are kept, stage by stage, or None.
+    folder: where the trained models of a long run are kept, stage by stage, or None. tuned: starts that others have
+    tuned for sentences, one a model, in place of ours.
     """
 
     models: tuple[Start, ...]
@@ -53,6 +54,7 @@ class World:
     seed: int
     device: torch.device
     folder: Path | None = None
+    tuned: tuple[Start, ...] = ()
 
     def trained(self, k: int) -> Pairs:
         """The pairs to learn from, as the k-th model reads them."""
@@ -93,12 +95,13 @@ def drawn(pairs: SentencePairs, size: int, seed: int) -> SentencePairs:
 
 def world(
     texts: dict[str, SentencePairs], names: Sequence[str], longest: int, recipes: Recipes, seed: int,
-    device: torch.device, folder: Path | None = None,
+    device: torch.device, folder: Path | None = None, tuned: Sequence[str] = (),
 ) -> World:  # fmt: skip
     """Read pairs with every language model of a list."""
     models = tuple(language_model(name, longest) for name in names)
     read = tuple({name: model.pairs(found).to(device) for name, found in texts.items()} for model in models)
-    return World(models, texts, read, recipes, seed, device, folder)
+    others = tuple(language_model(name, longest) for name in tuned)
+    return World(models, texts, read, recipes, seed, device, folder, others)
 
 
 # ---------------------------------------------------------------- training
@@ -123,7 +126,9 @@ def recipe_of(of: World, model: Model) -> Recipe:
 
 
 def begin(of: World, k: int) -> BiEncoder:
-    """The start: the k-th model after SimCSE on the sentences of the pairs to learn from."""
+    """The start: the k-th model after SimCSE on the sentences of the pairs to learn from, or as others tuned it."""
+    if of.tuned:
+        return BiEncoder(copy.deepcopy(of.tuned[k].encoder)).to(of.device)
     bi, pairs = of.plain(k), of.trained(k)
     sentences, recipes = [*pairs.first, *pairs.second], of.recipes
     _kept(of, bi, f"start-{k}-", lambda: training.contrast(bi, sentences, recipes.start, of.seed, recipes.temperature))

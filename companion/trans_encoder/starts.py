@@ -96,4 +96,7 @@ def _of_hub(name: str, longest: int) -> Start:
         raise CompanionError(
             f"{name} is neither glosses-0, glosses-1, minilm-1 to minilm-6, nor a model that the hub has."
         ) from error
+    if encoder.config.type_vocab_size == 1:  # RoBERTa has one kind of segment: both sentences get it
+        only = encoder.embeddings.token_type_embeddings.weight
+        encoder.embeddings.token_type_embeddings = nn.Embedding.from_pretrained(only.repeat(2, 1), freeze=False)
     return Start(encoder.eval(), encoder.config.hidden_size, partial(pieces, tokenizer, longest))
