@@ -13,7 +13,6 @@ import companion
 from companion.errors import CompanionError
 
 INTERRUPTED = 130
-README = "README.md"
 BENCHMARK = "docs/benchmark.md"
 
 
@@ -99,21 +98,32 @@ def _exit_code(statuses: set[str]) -> int:
 @cli.command()
 @click.option("--run", "scale", help="Read build/executed/SCALE/, the last run, instead of the committed notebooks.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@click.option("--write", "writes", is_flag=True, help=f"Renew the table in {README}.")
 @NOTEBOOKS
-def scoreboard(scale: str | None, markdown: bool, writes: bool, notebooks: Path | None) -> None:
+def scoreboard(scale: str | None, markdown: bool, notebooks: Path | None) -> None:
     """Every claim with its verdict in the executed notebooks and in the recorded runs. Runs nothing."""
     from companion.course import scoreboard as board
-    from companion.course.places import build_folder, notebooks_folder, repository
+    from companion.course.places import build_folder, notebooks_folder
 
     folder = notebooks_folder(build_folder() / "executed" / scale if scale else notebooks)
     rows = board.rows(folder)
-    if writes:
-        board.write(repository() / README, rows)
-    elif markdown:
+    if markdown:
         click.echo(board.markdown(rows))
     else:
         board.show(rows)
+
+
+@cli.command()
+@NOTEBOOKS
+def pages(notebooks: Path | None) -> None:
+    """Renew the pages made from data: docs/ (scoreboard, promises, glossary, notation) and the README's picture."""
+    from companion.course import pages as made
+    from companion.course.places import notebooks_folder, repository
+
+    renewed = made.write(notebooks_folder(notebooks))
+    for path in renewed:
+        click.echo(f"{path.relative_to(repository())}: renewed.")
+    if not renewed:
+        click.echo("Every page is as it should be.")
 
 
 @cli.command()

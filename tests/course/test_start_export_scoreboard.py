@@ -52,19 +52,6 @@ def test_a_lesson_without_notebook_reads_not_run(tiny_course: Path) -> None:
     assert {row.run for row in scoreboard.rows(tiny_course)} == {"not run"}
 
 
-def test_the_readme_region_is_renewed_and_nothing_else(executed_notebook: Path) -> None:
-    board = scoreboard.rows(executed_notebook.parent)
-    text = f"before\n{scoreboard.BEGIN}\nyesterday\n{scoreboard.END}\nafter\n"
-    once = scoreboard.renewed(text, board)
-    assert once.startswith("before\n")
-    assert once.endswith("\nafter\n")
-    assert "yesterday" not in once
-    assert "[Tiny](notebooks/99_tiny.ipynb) | C1 |" in once
-    assert scoreboard.renewed(once, board) == once
-    with pytest.raises(CompanionError, match="no place for the scoreboard"):
-        scoreboard.renewed("nothing", board)
-
-
 def test_a_lie_in_the_numbers_or_the_verdict_is_found(executed_notebook: Path) -> None:
     from companion.lab import load_lesson
 

@@ -19,7 +19,7 @@ FURNITURE = ("__init__.py", "method.py", "baselines.py", "experiment.py", "figur
              "lesson.toml", "record.json")  # fmt: skip
 NAMELESS = ("companion/lab", "companion/data", "companion/course", "Makefile", ".ci", "binder", "pyproject.toml")
 MEDIAN_LINES, MOST_LINES, LONG_SHARE, FILE_LINES = 12, 30, 0.1, 250
-WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ""}
+WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ".svg", ""}
 
 
 @pytest.mark.parametrize("room", ROOMS)

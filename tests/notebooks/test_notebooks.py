@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import contract, places, runner, scoreboard, syllabus
+from companion.course import contract, pages, places, runner, syllabus, words
 from companion.course.replay import replay
 
 MOST_MB = 1500
@@ -43,6 +43,11 @@ def test_every_lesson_has_its_notebook_and_every_notebook_its_lesson() -> None:
     assert {path.name for path in NOTEBOOKS} == {places.FIRST, *LESSONS}
 
 
-def test_the_scoreboard_in_the_readme_is_fresh() -> None:
-    readme = (places.repository() / "README.md").read_text("utf-8")
-    assert readme == scoreboard.renewed(readme, scoreboard.rows(FOLDER)), "run `python -m companion scoreboard --write`"
+def test_the_pages_made_from_data_are_fresh() -> None:
+    stale = [path.name for path in pages.out_of_date(FOLDER)]
+    assert not stale, f"{', '.join(stale)}: run `python -m companion pages`"
+
+
+def test_every_word_of_the_glossary_is_used_by_two_lessons() -> None:
+    lonely = [term.name for term, lessons in words.used(FOLDER).items() if len(lessons) < words.FEWEST_LESSONS]
+    assert not lonely, f"{', '.join(lonely)}: explain a word of one lesson there, or give the pattern that finds it"
