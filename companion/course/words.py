@@ -87,7 +87,7 @@ def notation() -> str:
     legends = [(lesson, legend(lesson)) for lesson in syllabus.lessons()]
     tables = [
         f"## {lesson.number} · {lesson.title}\n\nNotebook: {linked(lesson, '../notebooks')}. "
-        f"Code: [`{lesson.name}/method.py`](../companion/{lesson.name}/method.py).\n\n"
+        f"Code: `companion/{lesson.name}/method.py`.\n\n"
         + markdown_table(("symbol", "in the code", "shape and meaning"), [[_code(row[0]), *row[1:]] for row in rows])
         for lesson, rows in legends
     ]

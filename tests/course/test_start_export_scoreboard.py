@@ -20,6 +20,16 @@ def test_start_copies_and_never_overwrites(executed_notebook: Path, tmp_path: Pa
     assert (mine / "99_tiny.ipynb").read_text() == "my work"
 
 
+def test_a_copy_finds_the_pages_that_it_links_to(executed_notebook: Path, tmp_path: Path) -> None:
+    source, mine = executed_notebook.parent, tmp_path / "mine"
+    executed_notebook.write_text(executed_notebook.read_text().replace('"# Tiny"', '"# Tiny [w](../docs/words.md)"'))
+    (source.parent / "docs").mkdir()
+    (source.parent / "docs/words.md").write_text("[99](../notebooks/99_tiny.ipynb)")
+    start.copy(source, mine)
+    assert "](docs/words.md)" in (mine / "99_tiny.ipynb").read_text()
+    assert (mine / "docs/words.md").read_text() == "[99](../99_tiny.ipynb)"
+
+
 def test_start_into_a_file_is_one_sentence(executed_notebook: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompanionError, match="name a folder that you may write to"):

@@ -51,3 +51,9 @@ def test_the_pages_made_from_data_are_fresh() -> None:
 def test_every_word_of_the_glossary_is_used_by_two_lessons() -> None:
     lonely = [term.name for term, lessons in words.used(FOLDER).items() if len(lessons) < words.FEWEST_LESSONS]
     assert not lonely, f"{', '.join(lonely)}: explain a word of one lesson there, or give the pattern that finds it"
+
+
+@pytest.mark.parametrize("name", sorted(LESSONS))
+def test_a_lesson_links_to_the_words_and_the_symbols(name: str) -> None:
+    text = (FOLDER / name).read_text("utf-8")
+    assert all(f"](../docs/{page}.md)" in text for page in ("glossary", "notation"))
