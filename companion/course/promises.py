@@ -19,7 +19,7 @@ no claim tests. What each claim says, and how large a difference it asks for, st
 
 def rows(board: list[Row]) -> list[tuple[Lesson, list[str]]]:
     """Each promise of each lesson on the board: what is promised, claims for and against, what is not tested."""
-    said = {(row.lesson.name, row.claim.id): _said(row) for row in board}
+    said = {(row.lesson.name, row.claim.id): f"{row.claim.id} {row.verdict}" for row in board}
     lessons = {row.lesson.name: row.lesson for row in board}.values()
     return [
         (lesson, [p.says, _listed(lesson, p.claims, said), _listed(lesson, p.against, said), p.untested])
@@ -30,11 +30,6 @@ def rows(board: list[Row]) -> list[tuple[Lesson, list[str]]]:
 
 def _listed(lesson: Lesson, ids: tuple[str, ...], said: dict[tuple[str, str], str]) -> str:
     return "; ".join(said.get((lesson.name, id), id) for id in ids)
-
-
-def _said(row: Row) -> str:
-    must = ", as it must" if row.claim.sabotages and not row.surprising else ""
-    return f"{row.claim.id} {row.verdict}{must}"
 
 
 def page(board: list[Row]) -> str:

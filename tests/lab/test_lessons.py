@@ -63,6 +63,8 @@ class TestLesson:
             assert promise.claims, promise.says  # that they exist is checked where the file is read
             assert len(promise.says) > 30
             assert not set(promise.claims) & set(promise.against), promise.says
+            named = [claim for claim in lesson.claims if claim.id in (*promise.claims, *promise.against)]
+            assert not any(claim.sabotages for claim in named), "a sabotage answers its claim, not a promise"
 
     def test_a_sabotage_kills_a_claim(self, lesson):
         broken = [claim for claim in lesson.claims if claim.sabotages]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import contract, pages, places, runner, syllabus, words
+from companion.course import contract, pages, places, results, runner, scoreboard, syllabus, words
+from companion.course.browse import Browse
 from companion.course.replay import replay
 
 MOST_MB = 1500
@@ -46,6 +47,13 @@ def test_every_lesson_has_its_notebook_and_every_notebook_its_lesson() -> None:
 def test_the_pages_made_from_data_are_fresh() -> None:
     stale = [path.name for path in pages.out_of_date(FOLDER)]
     assert not stale, f"{', '.join(stale)}: run `python -m companion pages`"
+
+
+def test_the_first_page_shows_the_scoreboard_as_it_is() -> None:
+    (cell,) = (c for c in results.read(FOLDER / places.FIRST)["cells"] if c["id"] == "scoreboard")
+    fresh = Browse(scoreboard.rows(FOLDER))
+    shown = {mime: "".join(text) for mime, text in cell["outputs"][0]["data"].items()}
+    assert shown == {"text/html": fresh.still_html(), "text/plain": fresh.still_text()}
 
 
 def test_every_word_of_the_glossary_is_used_by_two_lessons() -> None:
