@@ -291,3 +291,22 @@ def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> No
 
     for page in pages.export(runner.pick(lessons, notebooks_folder(notebooks)), folder):
         click.echo(str(page))
+
+
+@cli.command()
+@click.option("--online", is_flag=True, help="Ask each address whether it answers; needs the network.")
+@NOTEBOOKS
+def links(online: bool, notebooks: Path | None) -> int:
+    """Every link that leads out of the course, where it stands, and what is wrong with its form."""
+    from companion.course import links as leads
+    from companion.course.places import notebooks_folder
+
+    found = leads.links(notebooks_folder(notebooks))
+    wrong = {address: reason for address in found if (reason := leads.malformed(address))}
+    if online:
+        wrong |= leads.unanswered([address for address in found if address not in wrong])
+    for address, places in found.items():
+        click.echo(f"{address}  ({', '.join(places)})")
+    for address, reason in wrong.items():
+        click.echo(f"{address} {reason}; it stands in {', '.join(found[address])}.", err=True)
+    return int(bool(wrong))

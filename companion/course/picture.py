@@ -1,10 +1,10 @@
-"""The scoreboard as one picture: a row a lesson, a mark a claim. Plain SVG, the same to the byte on every machine."""
+"""The scoreboard as one picture, a row a lesson and a mark a claim, and badges: SVG, the same on every machine."""
 
 from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from companion.course.scoreboard import Row, counted
 from companion.lab import Lesson
@@ -100,3 +100,20 @@ def _legend(marks: list[str], y: int) -> Iterator[str]:
 def _text(x: int, y: int, words: str, size: int, colour: str = INK, weight: str = "normal") -> str:
     style = f"font-size='{size}' fill='{colour}' font-weight='{weight}'"
     return f"<text x='{x}' y='{y}' {style}>{html.escape(words)}</text>"
+
+
+def badges(facts: Sequence[tuple[str, str]]) -> str:
+    """A strip of badges: a name on dark, a value on blue, for each fact."""
+    parts, x = [], 0
+    for name, value in facts:
+        first, second = (18 + round(6.7 * len(text)) for text in (name, value))
+        parts += [
+            f"<rect x='{x}' width='{first}' height='22' fill='#444'/>",
+            f"<rect x='{x + first}' width='{second}' height='22' fill='{BLUE}'/>",
+            _text(x + 9, 15, name, size=12, colour="#fff"),
+            _text(x + first + 9, 15, value, size=12, colour="#fff"),
+        ]
+        x += first + second + 6
+    said = html.escape("; ".join(f"{name}: {value}" for name, value in facts))
+    head = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {x - 6} 22' height='22' role='img' {FONT}>"
+    return "\n".join([head, f"<title>{said}</title>", *parts, "</svg>"]) + "\n"

@@ -27,7 +27,8 @@ x, y     value    (n,)      metres
 Nothing else.
 """
 '''
-REGION = f"before\n{pages.BEGIN}\nyesterday\n{pages.END}\nafter\n"
+BADGES = "<!-- badges:begin -->\n<!-- badges:end -->"
+REGION = f"before\n{BADGES}\n<!-- scoreboard:begin -->\nyesterday\n<!-- scoreboard:end -->\nafter\n"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def whole_course(executed_notebook: Path) -> Path:
 
 def test_pages_are_written_once_and_then_fresh(whole_course: Path) -> None:
     assert {path.name for path in pages.write(whole_course)} == {
-        "scoreboard.md", "scoreboard.svg", "promises.md", "glossary.md", "notation.md", "README.md",
+        "scoreboard.md", "scoreboard.svg", "badges.svg", "promises.md", "glossary.md", "notation.md", "README.md",
     }  # fmt: skip
     assert pages.write(whole_course) == []
     page = whole_course.parent / "docs/scoreboard.md"
@@ -59,8 +60,11 @@ def test_the_readme_region_is_renewed_and_nothing_else(executed_notebook: Path) 
     assert "yesterday" not in once
     assert "1 lessons, 2 claims: 1 hold, 1 fail" in once
     assert pages.renewed(once, board) == once
-    with pytest.raises(CompanionError, match="no place for the scoreboard"):
+    assert "exact checks: 1](docs/badges.svg)" in once
+    with pytest.raises(CompanionError, match="no place for the badges"):
         pages.renewed("nothing", board)
+    with pytest.raises(CompanionError, match="no place for the scoreboard"):
+        pages.renewed(BADGES, board)
 
 
 def test_what_did_not_come_out_stands_first(executed_notebook: Path) -> None:
