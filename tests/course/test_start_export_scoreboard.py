@@ -45,6 +45,20 @@ def test_exported_pictures_carry_their_descriptions(executed_notebook: Path, tmp
     ]
 
 
+def test_an_exported_page_has_the_title_of_its_notebook_and_no_empty_heads(
+    executed_notebook: Path, tmp_path: Path
+) -> None:
+    text = executed_notebook.read_text("utf-8").replace(
+        '"# Tiny"', '"# Tiny & true\\n\\n| | b |\\n|---|---|\\n| a | 1 |"'
+    )
+    executed_notebook.write_text(text, "utf-8")
+    (path,) = export.export([executed_notebook], tmp_path / "site")
+    page = path.read_text("utf-8")
+    assert "<title>Tiny &amp; true</title>" in page
+    assert "<th></th>" not in page
+    assert "<th>b</th>" in page
+
+
 def test_the_scoreboard_reads_the_notebook_and_the_record(executed_notebook: Path) -> None:
     board = scoreboard.rows(executed_notebook.parent)
     assert [(row.claim.id, row.run, row.recorded) for row in board] == [
