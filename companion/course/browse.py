@@ -51,8 +51,9 @@ class Browse:
     def _renew(self, _change: object = None) -> None:
         rows = self.chosen()
         shown = [lesson for lesson in self.lessons if self.controls["lesson"].value in (ALL, _label(lesson))]
-        table = html_table(HEADER, [_cells(row) for row in rows], f"{len(rows)} of {len(self.board)} claims")
-        self.table.value = table + "".join(map(_deviations, shown))
+        said = f"{len(rows)} of {len(self.board)} claims and sabotages"
+        page = html_table(HEADER, [_cells(row) for row in rows], said) + "".join(map(_deviations, shown))
+        self.table.value = f'<div style="line-height:1.35">{page}</div>'  # widgets space lines as buttons
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         live = self.view._repr_mimebundle_()

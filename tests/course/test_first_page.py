@@ -38,7 +38,7 @@ def test_filters_choose_claims(browse: Browse, filters: dict[str, str], ids: lis
     for name, value in filters.items():
         browse.controls[name].value = value
     assert [row.claim.id for row in browse.chosen()] == ids
-    assert f"{len(ids)} of 2 claims" in browse.table.value
+    assert f"{len(ids)} of 2 claims and sabotages" in browse.table.value
     assert all(text in browse.table.value for text in load_lesson("tiny").deviations)
     for control in browse.controls.values():
         control.value = ALL
