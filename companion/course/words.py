@@ -74,6 +74,7 @@ def glossary(folder: Path) -> str:
     rows = [
         [f"**{term.name}**", term.says, ", ".join(_number(lesson) for lesson in lessons)]
         for term, lessons in used(folder).items()
+        if len(lessons) >= FEWEST_LESSONS
     ]
     return GLOSSARY.format(table=markdown_table(("word", "what it means", "lessons"), rows))
 

@@ -118,3 +118,11 @@ def test_a_word_is_found_at_the_beginning_of_a_word_alone() -> None:
     term = words.Term("arm", "One method in one setting.", r"arms?\b")
     assert term.occurs("Two Arms.")
     assert not term.occurs("It is warm, and harmful.")
+
+
+def test_a_word_of_one_lesson_waits_for_a_second(whole_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "terms", lambda: [words.Term("tiny", "Very small.")])
+    assert [lesson.name for lessons in words.used(whole_course).values() for lesson in lessons] == ["tiny"]
+    assert "Very small." not in words.glossary(whole_course)
+    monkeypatch.setattr(words, "FEWEST_LESSONS", 1)
+    assert "| **tiny** | Very small. | [99](../notebooks/99_tiny.ipynb) |" in words.glossary(whole_course)
