@@ -13,7 +13,6 @@ import companion
 from companion.errors import CompanionError
 
 INTERRUPTED = 130
-README = "README.md"
 BENCHMARK = "docs/benchmark.md"
 
 
@@ -99,21 +98,32 @@ def _exit_code(statuses: set[str]) -> int:
 @cli.command()
 @click.option("--run", "scale", help="Read build/executed/SCALE/, the last run, instead of the committed notebooks.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@click.option("--write", "writes", is_flag=True, help=f"Renew the table in {README}.")
 @NOTEBOOKS
-def scoreboard(scale: str | None, markdown: bool, writes: bool, notebooks: Path | None) -> None:
+def scoreboard(scale: str | None, markdown: bool, notebooks: Path | None) -> None:
     """Every claim with its verdict in the executed notebooks and in the recorded runs. Runs nothing."""
     from companion.course import scoreboard as board
-    from companion.course.places import build_folder, notebooks_folder, repository
+    from companion.course.places import build_folder, notebooks_folder
 
     folder = notebooks_folder(build_folder() / "executed" / scale if scale else notebooks)
     rows = board.rows(folder)
-    if writes:
-        board.write(repository() / README, rows)
-    elif markdown:
+    if markdown:
         click.echo(board.markdown(rows))
     else:
         board.show(rows)
+
+
+@cli.command()
+@NOTEBOOKS
+def pages(notebooks: Path | None) -> None:
+    """Renew the pages made from data: docs/ (scoreboard, promises, glossary, notation) and the README's picture."""
+    from companion.course import pages as made
+    from companion.course.places import notebooks_folder, repository
+
+    renewed = made.write(notebooks_folder(notebooks))
+    for path in renewed:
+        click.echo(f"{path.relative_to(repository())}: renewed.")
+    if not renewed:
+        click.echo("Every page is as it should be.")
 
 
 @cli.command()
@@ -281,3 +291,22 @@ def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> No
 
     for page in pages.export(runner.pick(lessons, notebooks_folder(notebooks)), folder):
         click.echo(str(page))
+
+
+@cli.command()
+@click.option("--online", is_flag=True, help="Ask each address whether it answers; needs the network.")
+@NOTEBOOKS
+def links(online: bool, notebooks: Path | None) -> int:
+    """Every link that leads out of the course, where it stands, and what is wrong with its form."""
+    from companion.course import links as leads
+    from companion.course.places import notebooks_folder
+
+    found = leads.links(notebooks_folder(notebooks))
+    wrong = {address: reason for address in found if (reason := leads.malformed(address))}
+    if online:
+        wrong |= leads.unanswered([address for address in found if address not in wrong])
+    for address, places in found.items():
+        click.echo(f"{address}  ({', '.join(places)})")
+    for address, reason in wrong.items():
+        click.echo(f"{address} {reason}; it stands in {', '.join(found[address])}.", err=True)
+    return int(bool(wrong))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 
 import nbformat
 
@@ -19,6 +20,8 @@ GENERATED = re.compile(r"(?=.*[0-9])[0-9a-f]{8}|.*[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 MACHINE = re.compile(r"/(?:home|root|Users|tmp|work|opt|mnt|var|srv)/\S*|[A-Z]:\\\S+|site-packages")
 WARNING = re.compile(r"\b\w*Warning:.*")
 STALLS = re.compile(r"\b(?:interact|interactive|interactive_output|Output)\(")
+HEADING = re.compile(r"(#{1,6}) +\S")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 METADATA = {"kernelspec", "language_info", "companion"}
 
 
@@ -102,6 +105,18 @@ def described(page: Page) -> Iterator[str]:
             yield f"{cell.id}: a picture has no alternative text; show it with lab.show(figure, alt=...)"
 
 
+def headings(page: Page) -> Iterator[str]:
+    """One title, and no level left out below it: whoever hears the page finds the way by its headings."""
+    prose = [(cell.id, line) for cell in page.prose for line in FENCED.sub("", cell.source).splitlines()]
+    found = [(id, len(mark[1])) for id, line in prose if (mark := HEADING.match(line))]
+    titles = sum(level == 1 for _, level in found)
+    if titles != 1 or found[0][1] != 1:
+        yield f"notebook: {titles} headings are titles (#); one must be, the first"
+    for (_, above), (id, level) in pairwise(found):
+        if level > above + 1:
+            yield f"{id}: a heading of level {level} follows one of level {above}; leave no level out"
+
+
 def checked(page: Page) -> Iterator[str]:
     """Checked cells have something to compare, and no cell uses what makes runs stall or papermill fail."""
     for cell in page.code:
@@ -113,4 +128,4 @@ def checked(page: Page) -> Iterator[str]:
             yield f"{cell.id}: Output, interact and interactive make runs stall; use lab.play"
 
 
-HYGIENE = (size, metadata, ids, executed_in_order, fresh, outputs, machine, described, checked)
+HYGIENE = (size, metadata, ids, executed_in_order, fresh, outputs, machine, described, headings, checked)

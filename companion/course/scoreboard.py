@@ -1,7 +1,11 @@
-"""The scoreboard: every claim of every lesson, with the verdict in the executed notebook and in the record."""
+"""The scoreboard: every claim of every lesson, with the verdict in the executed notebook and in the record.
+
+One page holds all of it: what did not come out, all claims, and how each lesson differs from its paper.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from companion.course import results, syllabus
-from companion.course.places import write_whole
-from companion.errors import CompanionError
 from companion.lab import Claim, Lesson, judge, load_record, source_hash
+from companion.lab.evidence import FAILS, HOLDS, OPEN
 from companion.lab.report import bound
 
-BEGIN, END = "<!-- scoreboard:begin -->", "<!-- scoreboard:end -->"
+NONE, STALE, NOT_RUN = "none", " (stale)", "not run"
 HEADER = ("lesson", "claim", "what is claimed", "required bound", "this run", "recorded run")
 
 
@@ -26,6 +29,21 @@ class Row:
     claim: Claim
     run: str
     recorded: str
+
+    @property
+    def kind(self) -> str:
+        """ "paired", "trend" or "sabotage"."""
+        return "sabotage" if self.claim.sabotages else self.claim.kind
+
+    @property
+    def verdict(self) -> str:
+        """The best evidence there is: the recorded verdict, or that of this run if nothing is recorded."""
+        return self.run if self.recorded == NONE else self.recorded.removesuffix(STALE)
+
+    @property
+    def surprising(self) -> bool:
+        """True for a claim that does not stand here; a sabotage that fails does what it must."""
+        return self.verdict != (FAILS if self.claim.sabotages else HOLDS)
 
     def cells(self) -> list[str]:
         """The row's texts, in the order of the header."""
@@ -47,16 +65,27 @@ def rows(folder: Path) -> list[Row]:
 
 def _rows_of(lesson: Lesson, path: Path) -> list[Row]:
     found = results.verdicts(results.read(path)) if path.is_file() else {}
-    return [Row(lesson, claim, found.get(claim.id, "not run"), _recorded(lesson, claim)) for claim in lesson.claims]
+    recorded = _recorded(lesson)
+    return [Row(lesson, claim, found.get(claim.id, NOT_RUN), recorded[claim.id]) for claim in lesson.claims]
 
 
-def _recorded(lesson: Lesson, claim: Claim) -> str:
+def _recorded(lesson: Lesson) -> dict[str, str]:
     record = load_record(lesson.name)
     run = record.runs.get("study")
     if run is None:
-        return "none"
-    verdict = judge(claim, run.measurements, "study").verdict
-    return verdict if record.fresh("study", source_hash(lesson.name, "study")) else f"{verdict} (stale)"
+        return {claim.id: NONE for claim in lesson.claims}
+    mark = "" if record.fresh("study", source_hash(lesson.name, "study")) else STALE
+    return {claim.id: judge(claim, run.measurements, "study").verdict + mark for claim in lesson.claims}
+
+
+def counted(board: list[Row]) -> str:
+    """ "9 lessons, 89 claims: 65 hold, 20 fail, 4 are open; ..."."""
+    verdicts = [row.verdict for row in board if not row.claim.sabotages]
+    lessons, broken = len({row.lesson.name for row in board}), [row for row in board if row.claim.sabotages]
+    said = f"{verdicts.count(HOLDS)} hold, {verdicts.count(FAILS)} fail, {verdicts.count(OPEN)} are open"
+    killed = sum(not row.surprising for row in broken)
+    sabotages = f"{killed} of {len(broken)} sabotages make a claim fail, as they must"
+    return f"{lessons} lessons, {len(verdicts)} claims: {said}; {sabotages}"
 
 
 def show(board: list[Row]) -> None:
@@ -67,24 +96,62 @@ def show(board: list[Row]) -> None:
     Console(markup=False, highlight=False).print(table if board else "There is no lesson yet.")
 
 
-def markdown(board: list[Row]) -> str:
+def markdown(board: list[Row], notebooks: str = "notebooks") -> str:
     """The scoreboard as a Markdown table, each lesson linked to its notebook."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for row in board:
-        title, *rest = (cell.replace("|", "\\|") for cell in row.cells())
-        lines.append("| " + " | ".join([f"[{title}](notebooks/{row.lesson.notebook})", *rest]) + " |")
-    return "\n".join(lines)
+    return markdown_table(HEADER, [[linked(row.lesson, notebooks), *row.cells()[1:]] for row in board])
 
 
-def renewed(readme: str, board: list[Row]) -> str:
-    """The text of a README with its scoreboard made anew."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise CompanionError(f"The README has no place for the scoreboard; put the lines {BEGIN} and {END} into it.")
-    return f"{head}{BEGIN}\n{markdown(board)}\n{END}{tail}"
+def linked(lesson: Lesson, notebooks: str) -> str:
+    """A lesson's title as a link to its notebook."""
+    return f"[{lesson.title}]({notebooks}/{lesson.notebook})"
 
 
-def write(readme: Path, board: list[Row]) -> None:
-    """Renew the scoreboard in a README."""
-    write_whole(readme, renewed(readme.read_text("utf-8"), board))
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+PAGE = """\
+# Every claim of the course
+
+{counted}. [What did not come out](#what-did-not-come-out) · [All claims](#all-claims) ·
+[How each lesson differs from its paper](#how-each-lesson-differs-from-its-paper)
+
+*This run* is the committed run of each notebook at laptop scale, *recorded run* the long one of ten seeds or more. A
+sabotage takes the key ingredient out, and must fail. What was promised of the papers, and which claims answer:
+[promises](promises.md).
+
+## What did not come out
+
+Claims whose recorded verdict is not *holds*, beside what the paper has. The lesson says why it may be so.
+
+{surprises}
+
+## All claims
+
+{everything}
+
+## How each lesson differs from its paper
+
+{deviations}
+"""
+
+
+def page(board: list[Row]) -> str:
+    """The page `docs/scoreboard.md`."""
+    header = ("lesson", "claim", "what is claimed", "what the paper has", "verdict")
+    surprises = [
+        [linked(row.lesson, "../notebooks"), row.claim.id, row.claim.statement, row.claim.paper, row.verdict]
+        for row in board
+        if row.surprising
+    ]
+    lessons = {row.lesson.name: row.lesson for row in board}.values()
+    texts = [f"### {lesson.title}\n\n" + "\n".join(f"- {text}" for text in lesson.deviations) for lesson in lessons]
+    return PAGE.format(
+        counted=counted(board),
+        surprises=markdown_table(header, surprises),
+        everything=markdown(board, "../notebooks"),
+        deviations="\n\n".join(texts),
+    )

@@ -1,4 +1,4 @@
-"""Start: a learner's own copy of the notebooks, which no later start overwrites."""
+"""Start: a learner's own copy of the notebooks and of the pages they link to, which no later start overwrites."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from nbformat.sign import NotebookNotary
 from companion.course.places import FIRST
 from companion.errors import CompanionError
 
+PAGES = "docs"
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -23,13 +25,16 @@ class Copied:
 
 
 def copy(source: Path, target: Path) -> Copied:
-    """Copy the notebooks of a folder; a file that is there already stays as it is."""
+    """Copy the notebooks of a folder and the pages beside it; a file that is there already stays as it is."""
     new: list[str] = []
     kept: list[str] = []
     try:
         target.mkdir(parents=True, exist_ok=True)
         for notebook in sorted(source.glob("[0-9][0-9]_*.ipynb")):
             (new if _copy_one(notebook, target / notebook.name) else kept).append(notebook.name)
+        (target / PAGES).mkdir(exist_ok=True)
+        for page in sorted((source.parent / PAGES).glob("*.md")):
+            _write_new(target / PAGES / page.name, page.read_bytes().replace(b"](../notebooks/", b"](../"))
     except OSError as error:
         problem = f"{target} cannot take the notebooks ({error.strerror}: {error.filename})"
         raise CompanionError(f"{problem}; name a folder that you may write to.") from error
@@ -37,13 +42,19 @@ def copy(source: Path, target: Path) -> Copied:
 
 
 def _copy_one(source: Path, target: Path) -> bool:
-    content = source.read_bytes()
+    content = source.read_bytes().replace(b"](../docs/", b"](docs/")
+    if not _write_new(target, content):
+        return False
+    NotebookNotary().sign(nbformat.reads(content.decode(), as_version=4))  # our outputs: JupyterLab may show them
+    return True
+
+
+def _write_new(target: Path, content: bytes) -> bool:
     try:
         with target.open("xb") as file:
             file.write(content)
     except FileExistsError:
         return False
-    NotebookNotary().sign(nbformat.reads(content.decode(), as_version=4))  # our outputs: JupyterLab may show them
     return True
 
 

@@ -23,7 +23,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """A table with a caption and column heads, readable by a screen reader."""
-    head = "".join(f'<th scope="col" style="{CELL_STYLE}">{html.escape(c)}</th>' for c in header)
+    heads = ((c, 'th scope="col"', "th") if c else (c, "td", "td") for c in header)  # a head without words is none
+    head = "".join(f'<{tag} style="{CELL_STYLE}">{html.escape(c)}</{end}>' for c, tag, end in heads)
     body = "".join(
         "<tr>" + "".join(f'<td style="{CELL_STYLE}">{html.escape(str(c))}</td>' for c in row) + "</tr>" for row in rows
     )
@@ -58,7 +59,8 @@ def show_source(obj: Callable[..., Any] | type) -> None:
 
     place = f"{obj.__module__}.{obj.__qualname__}"
     text = f"# {place}\n{textwrap.dedent(inspect.getsource(obj))}"
-    page = highlight(text, PythonLexer(), HtmlFormatter(noclasses=True, style="friendly", wrapcode=True))
+    # of the light styles the one with many colours whose contrast with white is above 4.5 throughout
+    page = highlight(text, PythonLexer(), HtmlFormatter(noclasses=True, style="default", wrapcode=True))
     display({"text/plain": text, "text/html": page}, raw=True)
 
 

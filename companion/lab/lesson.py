@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,24 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What the announcement of the papers promises, in our words, and what answers it.
+
+    Where they hold, `claims` speak for it and those in `against` speak against it; `untested` says what none tests.
+    """
+
+    says: str
+    claims: tuple[str, ...]
+    against: tuple[str, ...] = ()
+    untested: str = ""
+
+
+@dataclass(frozen=True)
 class Lesson:
-    """Everything about a lesson that is neither code nor prose."""
+    """Everything about a lesson that is neither code nor prose.
+
+    `ideas` are those that other lessons share; `routes` the ways through the course that pass by.
+    """
 
     name: str
     number: int
@@ -54,6 +70,9 @@ class Lesson:
     claims: tuple[Claim, ...]
     checks: tuple[Check, ...]
     folder: Path
+    promises: tuple[Promise, ...] = ()
+    ideas: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
 
     @property
     def notebook(self) -> str:
@@ -101,18 +120,24 @@ def _lesson(name: str, folder: Path, raw: dict[str, Any]) -> Lesson:
         "budget": Budget(**raw.pop("budget")),
         "claims": tuple(Claim(**claim) for claim in raw.pop("claims")),
         "checks": tuple(Check(**check) for check in raw.pop("checks")),
+        "promises": tuple(Promise(**_frozen(p)) for p in raw.pop("promises", [])),
     }
-    known = {field.name for field in fields(Lesson)} - {"name", "folder"} - parts.keys()
-    if raw.keys() != known:
-        raise CompanionError(
-            f"lesson.toml of {name!r} must hold exactly {sorted(known)}; it differs in {sorted(raw.keys() ^ known)}."
-        )
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
-    lesson = Lesson(name=name, folder=folder, **plain, **parts)
+    known = {f.name: f.default is MISSING for f in fields(Lesson) if f.name not in {"name", "folder", *parts}}
+    wrong = (raw.keys() - known) | {key for key, needed in known.items() if needed and key not in raw}
+    if wrong:
+        raise CompanionError(f"lesson.toml of {name!r} must hold {sorted(known)}; it differs in {sorted(wrong)}.")
+    lesson = Lesson(name=name, folder=folder, **_frozen(raw), **parts)
     missing = {"title", "authors", "venue", "year"} - lesson.paper.keys()
     if missing:
         raise CompanionError(f"lesson.toml of {name!r}: [paper] lacks {', '.join(sorted(missing))}.")
     ids = [claim.id for claim in lesson.claims] + [check.id for check in lesson.checks]
     if len(set(ids)) < len(ids):
         raise CompanionError(f"lesson.toml of {name!r} uses an id twice among {ids}.")
+    strange = [id for promise in lesson.promises for id in (*promise.claims, *promise.against) if id not in ids]
+    if strange:
+        raise CompanionError(f"lesson.toml of {name!r}: a promise names {strange[0]}; there are {', '.join(ids)}.")
     return lesson
+
+
+def _frozen(raw: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}

@@ -74,7 +74,7 @@ class Lab:
             for row in zip(judgement.findings, then, usual, strict=True)
         ]
         note = f"Differences in {claim.unit}, positive where they favour the claim; {len(self.seeds)} seeds here"
-        note += f"{self._record_note(claim)} Why this bound: {claim.why}."
+        note += f"{self._record_note(claim)} Why this bound: {claim.why.rstrip('.')}."
         self._publish(judgement.as_dict())
         data = {"lesson": self.lesson.name, **judgement.as_dict()}
         display.show_table(report.CLAIM_HEADER, rows, f"{id}: {claim.statement}{report.place(claim)}", note, data)

@@ -33,7 +33,7 @@ def call(*arguments: str, code: int = 0) -> None:
         (["record", "tiny", "--scale", "huge"], "tiny has no run 'huge' to record; choose one of ci,"),
         (["data", "fetch", "nothing"], "There is no data set 'nothing'"),
         (["scoreboard", "--run", "study"], "study holds no notebooks; name a folder that does, or run them first."),
-        (["scoreboard", "--write"], "README.md cannot be used: No such file or directory."),
+        (["pages"], "README.md cannot be used: No such file or directory."),
     ],
 )
 def test_one_sentence_and_a_non_zero_exit(tiny_notebook: Path, capsys, arguments: list[str], sentence: str) -> None:

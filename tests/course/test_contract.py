@@ -122,6 +122,8 @@ BROKEN = {
     "title": (change("title", source="Tiny"), "the first cell must be Markdown that begins with a title"),
     "section order": (change("section-0", source="## Setup\n\nwords"), "the sections are Setup, The problem"),
     "section gone": (lambda n: drop(n, "section-8"), "the sections are Set-up"),
+    "two titles": (append("look-0", "\n\n# Another"), "2 headings are titles (#); one must be, the first"),
+    "level left out": (append("look-0", "\n\n#### Deep"), "look-0: a heading of level 4 follows one of level 2"),
     "few cells": (lambda n: [drop(n, f"more-{i}") for i in range(4)] + [drop(n, "look-0")], "42 cells; 45 to 70"),
     "many cells": (insert(8, *(prose(f"p-{i}", "x") for i in range(30))), "cells; 45 to 70 are allowed"),
     "few words": (change("section-1", source="## The problem\n\nnone"), "words; 1800 to 2600 are allowed"),
@@ -192,6 +194,12 @@ def test_a_broken_rule_is_named(name: str, tiny_course: Path) -> None:
     notebook = good()
     action(notebook)
     assert any(sentence in problem for problem in problems(notebook, tiny_course))
+
+
+def test_a_comment_in_a_block_of_code_is_no_heading(tiny_course: Path) -> None:
+    notebook = good()
+    append("look-0", "\n\n```sh\n# a comment\n```\n")(notebook)
+    assert problems(normalise(notebook), tiny_course) == []
 
 
 def test_an_edit_after_the_run_is_seen(tiny_course: Path) -> None:

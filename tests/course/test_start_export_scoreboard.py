@@ -20,6 +20,16 @@ def test_start_copies_and_never_overwrites(executed_notebook: Path, tmp_path: Pa
     assert (mine / "99_tiny.ipynb").read_text() == "my work"
 
 
+def test_a_copy_finds_the_pages_that_it_links_to(executed_notebook: Path, tmp_path: Path) -> None:
+    source, mine = executed_notebook.parent, tmp_path / "mine"
+    executed_notebook.write_text(executed_notebook.read_text().replace('"# Tiny"', '"# Tiny [w](../docs/words.md)"'))
+    (source.parent / "docs").mkdir()
+    (source.parent / "docs/words.md").write_text("[99](../notebooks/99_tiny.ipynb)")
+    start.copy(source, mine)
+    assert "](docs/words.md)" in (mine / "99_tiny.ipynb").read_text()
+    assert (mine / "docs/words.md").read_text() == "[99](../99_tiny.ipynb)"
+
+
 def test_start_into_a_file_is_one_sentence(executed_notebook: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompanionError, match="name a folder that you may write to"):
@@ -33,6 +43,20 @@ def test_exported_pictures_carry_their_descriptions(executed_notebook: Path, tmp
         "One line that rises from one to two.",
         "A line that rises to the height that the slider says.",
     ]
+
+
+def test_an_exported_page_has_the_title_of_its_notebook_and_no_empty_heads(
+    executed_notebook: Path, tmp_path: Path
+) -> None:
+    text = executed_notebook.read_text("utf-8").replace(
+        '"# Tiny"', '"# Tiny & true\\n\\n| | b |\\n|---|---|\\n| a | 1 |"'
+    )
+    executed_notebook.write_text(text, "utf-8")
+    (path,) = export.export([executed_notebook], tmp_path / "site")
+    page = path.read_text("utf-8")
+    assert "<title>Tiny &amp; true</title>" in page
+    assert "<th></th>" not in page
+    assert "<th>b</th>" in page
 
 
 def test_the_scoreboard_reads_the_notebook_and_the_record(executed_notebook: Path) -> None:
@@ -50,19 +74,6 @@ def test_the_scoreboard_reads_the_notebook_and_the_record(executed_notebook: Pat
 
 def test_a_lesson_without_notebook_reads_not_run(tiny_course: Path) -> None:
     assert {row.run for row in scoreboard.rows(tiny_course)} == {"not run"}
-
-
-def test_the_readme_region_is_renewed_and_nothing_else(executed_notebook: Path) -> None:
-    board = scoreboard.rows(executed_notebook.parent)
-    text = f"before\n{scoreboard.BEGIN}\nyesterday\n{scoreboard.END}\nafter\n"
-    once = scoreboard.renewed(text, board)
-    assert once.startswith("before\n")
-    assert once.endswith("\nafter\n")
-    assert "yesterday" not in once
-    assert "[Tiny](notebooks/99_tiny.ipynb) | C1 |" in once
-    assert scoreboard.renewed(once, board) == once
-    with pytest.raises(CompanionError, match="no place for the scoreboard"):
-        scoreboard.renewed("nothing", board)
 
 
 def test_a_lie_in_the_numbers_or_the_verdict_is_found(executed_notebook: Path) -> None:

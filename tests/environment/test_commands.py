@@ -1,4 +1,4 @@
-"""Every `python -m companion …` that make, the README and Binder speak of is one that the command line understands."""
+"""Every `python -m companion …` that make, Binder and our pages speak of is one that the command line understands."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from companion.course.cli import cli
 ROOT = Path(__file__).parents[2]
 SPOKEN = {
     (name, line.strip())
-    for name in ("Makefile", "README.md", "binder/postBuild")
+    for name in ("Makefile", "README.md", "docs/install.md", "CONTRIBUTING.md", "binder/postBuild")
     for line in re.findall(r"-m companion( \w[^\n#;`|]*)", (ROOT / name).read_text())
 }
 
@@ -38,9 +38,9 @@ def test_a_line_with_a_mistake_is_not() -> None:
         understand(["run", "--al"])
 
 
-def test_readme_shows_what_make_calls() -> None:
-    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+def test_the_pages_show_what_make_calls() -> None:
+    readme, page, makefile = ((ROOT / name).read_text() for name in ("README.md", "docs/install.md", "Makefile"))
     for line in ('-e ".[dev]"', "-c constraints.txt", "-m pytest -n", "jupyter lab notebooks/00_start_here.ipynb"):
-        assert line in readme, f"README.md no longer shows {line}"
+        assert line in page, f"docs/install.md no longer shows {line}"
         assert line in makefile, f"make no longer calls {line}"
     assert re.search(r"```sh\nmake course .*\nmake test ", readme[:400]), "the two commands stand first"

@@ -20,7 +20,7 @@ FURNITURE = ("__init__.py", "method.py", "baselines.py", "experiment.py", "figur
 NAMELESS = ("companion/lab", "companion/data", "companion/course", "Makefile", ".ci", "binder", "pyproject.toml")
 MEDIAN_LINES, MOST_LINES, LONG_SHARE, FILE_LINES = 12, 30, 0.1, 250
 OWN_WEIGHTS = {"companion/trans_encoder/glosses-0.npz", "companion/trans_encoder/glosses-1.npz"}  # by pretrain.py
-WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ""}
+WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ".svg", ""}
 
 
 @pytest.mark.parametrize("room", ROOMS)

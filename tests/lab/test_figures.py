@@ -110,6 +110,32 @@ def test_play_redraws_and_carries_a_still_picture():
     assert drawn == [(3, "a"), (5, "a"), (5, "b")]
 
 
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError("k < 4 & odd"), "(ValueError: k &lt; 4 &amp; odd); move the control back"),
+        (KeyError(), "(KeyError); move the control back"),
+        (CompanionError("The world has no such side."), "(The world has no such side); move the control back"),
+    ],
+)
+def test_a_drawing_that_fails_says_so_in_the_picture_s_place(error, says):
+    def draw(k):
+        if k == 4:
+            raise error
+        return line()
+
+    play = Play(draw, ALT, k=(1, 9, 1, 3))
+    seen = lambda: (play.image.layout.display != "none", play.trouble.layout.display != "none")  # noqa: E731
+    assert seen() == (True, False)
+    play.controls["k"].value = 4
+    assert seen() == (False, True)
+    assert says in play.trouble.value
+    assert "No picture for these values" in play.trouble.value
+    play.controls["k"].value = 5
+    assert seen() == (True, False)
+    assert play.trouble.value == ""
+
+
 def test_a_control_that_is_neither_is_refused():
     with pytest.raises(CompanionError, match="smallest, largest, step, start"):
         Play(lambda k: line(), ALT, k=(1, 2))

@@ -57,6 +57,15 @@ class TestLesson:
             assert len(claim.why) > 20, f"{claim.id}: say why this bound"
             assert claim.paper, f"{claim.id}: say what the paper has"
 
+    def test_what_was_promised_is_answered(self, lesson):
+        assert lesson.promises, "say under [[promises]] what the announcement promises, and which claims answer it"
+        for promise in lesson.promises:
+            assert promise.claims, promise.says  # that they exist is checked where the file is read
+            assert len(promise.says) > 30
+            assert not set(promise.claims) & set(promise.against), promise.says
+            named = [claim for claim in lesson.claims if claim.id in (*promise.claims, *promise.against)]
+            assert not any(claim.sabotages for claim in named), "a sabotage answers its claim, not a promise"
+
     def test_a_sabotage_kills_a_claim(self, lesson):
         broken = [claim for claim in lesson.claims if claim.sabotages]
         assert broken

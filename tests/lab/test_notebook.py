@@ -78,6 +78,7 @@ def test_a_claim_travels_as_json_beside_its_table(lab, shown, tmp_path, monkeypa
     assert json.loads((tmp_path / f"{LESSON}.jsonl").read_text()) == wanted
     assert "holds" in data["text/plain"]
     assert claim.statement in data["text/html"]
+    assert data["text/plain"].endswith(f"Why this bound: {claim.why.rstrip('.')}.")
 
 
 @pytest.mark.parametrize(("difference", "verdict"), [(1.0, "holds"), (-1.0, "fails")])

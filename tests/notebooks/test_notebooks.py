@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import contract, places, runner, scoreboard, syllabus
+from companion.course import contract, pages, places, results, runner, scoreboard, syllabus, words
+from companion.course.browse import Browse
 from companion.course.replay import replay
 
 MOST_MB = 1500
@@ -43,6 +44,24 @@ def test_every_lesson_has_its_notebook_and_every_notebook_its_lesson() -> None:
     assert {path.name for path in NOTEBOOKS} == {places.FIRST, *LESSONS}
 
 
-def test_the_scoreboard_in_the_readme_is_fresh() -> None:
-    readme = (places.repository() / "README.md").read_text("utf-8")
-    assert readme == scoreboard.renewed(readme, scoreboard.rows(FOLDER)), "run `python -m companion scoreboard --write`"
+def test_the_pages_made_from_data_are_fresh() -> None:
+    stale = [path.name for path in pages.out_of_date(FOLDER)]
+    assert not stale, f"{', '.join(stale)}: run `python -m companion pages`"
+
+
+def test_the_first_page_shows_the_scoreboard_as_it_is() -> None:
+    (cell,) = (c for c in results.read(FOLDER / places.FIRST)["cells"] if c["id"] == "scoreboard")
+    fresh = Browse(scoreboard.rows(FOLDER))
+    shown = {mime: "".join(text) for mime, text in cell["outputs"][0]["data"].items()}
+    assert shown == {"text/html": fresh.still_html(), "text/plain": fresh.still_text()}
+
+
+def test_every_word_of_the_glossary_is_used() -> None:
+    unused = [term.name for term, lessons in words.used(FOLDER).items() if not lessons]
+    assert not unused, f"{', '.join(unused)}: drop it, or give the pattern that finds it"
+
+
+@pytest.mark.parametrize("name", sorted(LESSONS))
+def test_a_lesson_links_to_the_words_and_the_symbols(name: str) -> None:
+    text = (FOLDER / name).read_text("utf-8")
+    assert all(f"](../docs/{page}.md)" in text for page in ("glossary", "notation"))
