@@ -14,7 +14,7 @@ from torch import Tensor
 from companion.data.glosses import SentencePairs
 from companion.data.language import minilm_tokenizer
 from companion.trans_encoder import arms, method
-from companion.trans_encoder.arms import START, World
+from companion.trans_encoder.arms import START, TRAINED, World
 from companion.trans_encoder.evaluate import Numbers
 from companion.trans_encoder.method import BiEncoder
 
@@ -39,6 +39,13 @@ class Move:
     gold: float
     before: float
     after: float
+
+
+def shortest(of: World) -> tuple[Sight, Sight]:
+    """How the first model reads the shortest of the pairs to learn from: apart, and together."""
+    texts, read = of.texts[TRAINED], of.trained(0)
+    i = int(read.lengths.argmin())
+    return sights(of.models[0].encoder, (texts.first[i], texts.second[i]), (read.first[i], read.second[i]))
 
 
 def sights(encoder: PreTrainedModel, texts: tuple[str, str], read: tuple[Tensor, Tensor]) -> tuple[Sight, Sight]:

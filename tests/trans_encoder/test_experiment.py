@@ -14,7 +14,19 @@ from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
 from companion.lab import judge, load_lesson, values
 from companion.trans_encoder import arms, checks, speed, starts
-from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED
+from companion.trans_encoder.arms import (
+    BLIND,
+    GOLD,
+    HELD,
+    MUTUAL,
+    NARROW,
+    OWN,
+    SELF,
+    SHUFFLED,
+    SPEARMAN,
+    START,
+    TRAINED,
+)  # fmt: skip
 from companion.trans_encoder.experiment import Config, experiment
 from companion.trans_encoder.starts import Start
 from companion.trans_encoder.training import Recipe
@@ -25,6 +37,7 @@ CI = Config.at("ci")
 FAST = Recipe(1, 8, 1e-3)
 SMALL = replace(
     CI, data="tiny", trained=16, held=24, models=("tiny-0", "tiny-1"), width=4, timed=False,
+    relays=(SELF, BLIND, OWN, MUTUAL, NARROW, NARROW + BLIND, NARROW + SHUFFLED, NARROW + OWN, NARROW + MUTUAL),
     recipes=CI.recipes._replace(start=FAST, cross=FAST, bi=FAST, narrow=FAST),
 )  # fmt: skip
 needs_data = pytest.mark.skipif(
@@ -163,6 +176,27 @@ def test_both_heads_run_in_both_precisions(head: str, amp: bool) -> None:
     assert {"cross 2", "bi 2"} <= {row.method for row in found}
 
 
+def test_the_paper_s_configuration_runs_on_tiny_data(tmp_path) -> None:
+    paper = Config.at("paper")
+    assert (paper.recipes.head, paper.cycles, paper.recipes.cross.lr, paper.recipes.bi.epochs) == ("cls", 3, 2e-5, 10)
+    names = ("tiny-0", "tiny-1")
+    tiny = replace(
+        paper, data="tiny", trained=16, held=24, models=names, tuned=("tiny-2", "tiny-3"), keep=str(tmp_path)
+    )
+    found = experiment(tiny, 0, CPU)
+    assert {"cross 3", "bi 3", "mutual cross 3", "mutual bi 3", "own scores"} <= {row.method for row in found}
+    files = {file.name for file in tmp_path.iterdir()}
+    assert not any(name.startswith("start") for name in files), "the starts are those that others tuned"
+    assert experiment(tiny, 0, CPU) == found
+    assert {file.name for file in tmp_path.iterdir()} == files
+
+
+def test_gold_is_read_by_the_arms_that_say_so_alone() -> None:
+    found = experiment(replace(SMALL, relays=(GOLD,)), 0, CPU)
+    assert {f"{GOLD}bi", f"{GOLD}cross", f"{GOLD}{BLIND}cross"} <= {row.method for row in found}
+    assert not any(GOLD in row.method for row in experiment(SMALL, 0, CPU))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_runs_it_all() -> None:
     found = experiment(SMALL, 0, torch.device("cuda"))
@@ -189,7 +223,7 @@ def test_the_drawn_pairs_are_the_seeds() -> None:
 def test_stsb_takes_the_place_of_definitions() -> None:
     if real_dir() is None or not (real_dir() / "stsb").is_dir():
         pytest.skip("COMPANION_REAL holds no stsb")
-    found = experiment(replace(SMALL, data="stsb", models=("minilm-3",), trained=32, held=100), 0, CPU)
+    found = experiment(replace(SMALL, data="stsb", models=("minilm-3",), relays=(SELF,), trained=32, held=100), 0, CPU)
     assert values(found, SPEARMAN, START, HELD)[0] > 40
 
 
