@@ -138,7 +138,7 @@ def moves(found: Sequence[Move], before: str, after: str) -> Figure:
     lines = [f"{textwrap.shorten(move.first, 58)}\n{textwrap.shorten(move.second, 58)}" for move in found]
     ax.set_yticks([-row for row in range(len(found))], lines, fontsize=8)
     ax.set(xlim=(-2, 102), ylim=(0.6 - len(found), 0.6), xlabel="place among all pairs, per cent (100: most alike)")
-    ax.set_title(f"from {before} (ring) to {after} (arrow head); diamond: gold; dotted: away from gold")
+    ax.set_title(f"ring: {before}; arrow head: {after}; diamond: gold; dotted: away from gold", fontsize=9)
     return figure
 
 
