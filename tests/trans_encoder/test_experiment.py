@@ -12,7 +12,7 @@ import torch
 from companion.data import real_dir, status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
-from companion.lab import judge, load_lesson, values
+from companion.lab import judge, load_lesson, load_record, values
 from companion.trans_encoder import arms, checks, speed, starts
 from companion.trans_encoder.arms import (
     BLIND,
@@ -231,3 +231,24 @@ def test_stsb_takes_the_place_of_definitions() -> None:
 def test_the_carried_models_are_small_and_named() -> None:
     for name in Config.at("study").models:
         assert starts.language_model(name).width > 0
+
+
+class TestRecord:
+    def test_the_record_found_what_is_expected(self) -> None:
+        runs = load_record("trans_encoder").runs
+        for name in ("laptop", "study"):
+            assert len(runs[name].seeds) >= 10
+            for claim in load_lesson("trans_encoder").claims:
+                assert judge(claim, runs[name].measurements, name).verdict == claim.expected[name], (name, claim.id)
+
+    def test_choice_rehearsal_and_evidence_share_no_seed(self) -> None:
+        runs = load_record("trans_encoder").runs
+        seeds = [set(runs[name].seeds) for name in ("choice", "rehearsal", "study")]
+        assert sum(map(len, seeds)) == len(set.union(*seeds))
+
+    def test_seconds_follow_the_count(self) -> None:
+        """Sixteen times the sentences cost about sixteen times in the bi form, about 290 times in the cross form."""
+        rows = load_record("trans_encoder").runs["cost"].measurements
+        for arm, least, most in ((speed.BI, 5, 50), (speed.CROSS, 100, 900)):
+            few, many = (values(rows, speed.SECONDS, arm, f"n = {n}").mean() for n in (8, 128))
+            assert least < many / few < most
