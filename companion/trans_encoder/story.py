@@ -1,8 +1,9 @@
-"""What the notebook tells about single pairs: who sees whom, what each stage wrote, which pairs a reader moves."""
+"""What the notebook tells of single pairs: who sees whom, what each stage wrote, which it moves; and of longer runs."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from companion.data.glosses import SentencePairs
 from companion.data.language import minilm_tokenizer
+from companion.lab.evidence import values
+from companion.lab.records import Run
 from companion.trans_encoder import arms, method
-from companion.trans_encoder.arms import START, TRAINED, World
+from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED, World
 from companion.trans_encoder.evaluate import Numbers
 from companion.trans_encoder.method import BiEncoder
 
@@ -100,3 +103,21 @@ def moved(pairs: SentencePairs, before: Numbers, after: Numbers, count: int = 10
 def helped(moves: list[Move]) -> int:
     """How many of them stand nearer to their place by gold than before."""
     return sum(abs(move.after - move.gold) < abs(move.before - move.gold) for move in moves)
+
+
+def longer(runs: Mapping[str, Run], arms: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: Spearman of each arm on both kinds of pairs in each run, mean and deviation over seeds.
+
+    runs: recorded runs by name; an arm that a run does not have is left blank.
+    """
+    columns = [(run, setting) for run in runs for setting in (TRAINED, HELD)]
+    head = ["", *(f"{run} ({len(runs[run].seeds)} seeds), {setting}" for run, setting in columns)]
+    return head, [[arm, *(_cell(runs[run], arm, setting) for run, setting in columns)] for arm in arms]
+
+
+def _cell(run: Run, arm: str, setting: str) -> str:
+    known = {row.method for row in run.measurements if (row.metric, row.setting) == (SPEARMAN, setting)}
+    if arm not in known:
+        return ""
+    found = values(run.measurements, SPEARMAN, arm, setting)
+    return f"{found.mean():.1f} ± {found.std(ddof=1):.1f}" if len(found) > 1 else f"{found[0]:.1f}"

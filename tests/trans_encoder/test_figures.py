@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -164,3 +165,11 @@ def test_alone_a_sentence_looks_at_itself_alone() -> None:
     figure = figures.sight(alone, joint)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == alone.pieces
     assert figure.axes[2].lines[1].get_ydata()[-1] == 200 * 199 / 2
+
+
+def test_longer_runs_stand_side_by_side_and_gaps_are_blank(rows) -> None:
+    long = SimpleNamespace(seeds=(0, 1, 2), measurements=rows)
+    short = SimpleNamespace(seeds=(0,), measurements=[row for row in rows if row.seed == 0 and row.method == START])
+    head, table = story.longer({"long": long, "short": short}, [START, "bi 1"])
+    assert head[1:3] == [f"long (3 seeds), {TRAINED}", f"long (3 seeds), {HELD}"]
+    assert table == [[START, "40.1 ± 0.1", "30.1 ± 0.1", "40.0", "30.0"], ["bi 1", "42.1 ± 0.1", "32.1 ± 0.1", "", ""]]
