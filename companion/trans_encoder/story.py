@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -48,7 +48,8 @@ def shortest(of: World) -> tuple[Sight, Sight]:
     """How the first model reads the shortest of the pairs to learn from: apart, and together."""
     texts, read = of.texts[TRAINED], of.trained(0)
     i = int(read.lengths.argmin())
-    return sights(of.models[0].encoder, (texts.first[i], texts.second[i]), (read.first[i], read.second[i]))
+    encoder = cast("PreTrainedModel", of.models[0].encoder)
+    return sights(encoder, (texts.first[i], texts.second[i]), (read.first[i], read.second[i]))
 
 
 def sights(encoder: PreTrainedModel, texts: tuple[str, str], read: tuple[Tensor, Tensor]) -> tuple[Sight, Sight]:
