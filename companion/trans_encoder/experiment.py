@@ -64,7 +64,13 @@ class Config(ScaledConfig):
     keep: str = ""
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "ci": {"seeds": 2, "trained": 64, "held": 64, "models": ("glosses-0",)},
+        "ci": {
+            "seeds": 1, "trained": 64, "held": 32,
+            "recipes": Recipes(
+                start=Recipe(1, 64, 3e-4, amp=True), cross=Recipe(1, 32, 3e-4, amp=True), bi=Recipe(1, 64, 3e-4, amp=True),
+                narrow=Recipe(1, 64, 3e-2, decay=0.0, amp=True), head="cosine", temperature=0.2,
+            ),
+        },
         "paper": {
             "data": "stsb", "trained": 5749, "held": 1500, "cycles": 3, "timed": False,
             "models": ("bert-base-uncased", "roberta-base"), "relays": (SELF, OWN, MUTUAL),
