@@ -11,7 +11,7 @@ from companion.lab import Lesson
 from companion.lab.evidence import FAILS, HOLDS, OPEN
 
 WIDTH, ROW, TOP, LEFT, STEP, RADIUS = 860, 30, 58, 330, 25, 8
-LONGEST_TITLE = 46
+LONGEST_TITLE = 36
 INK, BLUE, ORANGE, GREY = "#222", "#1b5e9e", "#c1440e", "#6b6b6b"
 FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif'"
 SABOTAGE_DEAD, SABOTAGE_ALIVE, NOT_JUDGED = "sabotage: fails, as it must", "sabotage that does not fail", "not judged"
