@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 from typing import Any
 
-from companion.course.scoreboard import Row, counted
+from companion.course.scoreboard import Row, counted, lessons_on
 from companion.lab import Lesson
 from companion.lab.display import html_table, text_table
 from companion.lab.evidence import FAILS, HOLDS, OPEN
@@ -27,7 +27,7 @@ class Browse:
         import ipywidgets
 
         self.board = board
-        self.lessons = list({row.lesson.name: row.lesson for row in board}.values())
+        self.lessons = lessons_on(board)
         names = {"lesson": [ALL, *(_label(lesson) for lesson in self.lessons)], "kind": KINDS, "verdict": VERDICTS}
         self.controls = {
             name: ipywidgets.Dropdown(options=options, description=name) for name, options in names.items()

@@ -6,7 +6,7 @@ import html
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from companion.course.scoreboard import Row, counted
+from companion.course.scoreboard import Row, counted, lessons_on
 from companion.lab import Lesson
 from companion.lab.evidence import FAILS, HOLDS, OPEN
 
@@ -20,7 +20,7 @@ MARKS = (HOLDS, FAILS, OPEN, SABOTAGE_DEAD, SABOTAGE_ALIVE, NOT_JUDGED)
 
 def svg(board: list[Row]) -> str:
     """The picture; shapes differ as well as colours, and each mark says in words what it is."""
-    lessons = list({row.lesson.name: row.lesson for row in board}.values())
+    lessons = lessons_on(board)
     seen = [mark for mark in MARKS if any(kind(row) == mark for row in board)]
     height = TOP + ROW * (len(lessons) + 1) + 24
     lines = [

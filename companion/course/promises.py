@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from companion.course.scoreboard import Row, linked, markdown_table
+from companion.course.scoreboard import Row, lessons_on, linked, markdown_table
 from companion.lab import Lesson
 
 HEADER = ("lesson", "what is promised", "for it, where they hold", "against it, where they hold", "not tested here")
@@ -20,10 +20,9 @@ no claim tests. What each claim says, and how large a difference it asks for, st
 def rows(board: list[Row]) -> list[tuple[Lesson, list[str]]]:
     """Each promise of each lesson on the board: what is promised, claims for and against, what is not tested."""
     said = {(row.lesson.name, row.claim.id): f"{row.claim.id} {row.verdict}" for row in board}
-    lessons = {row.lesson.name: row.lesson for row in board}.values()
     return [
         (lesson, [p.says, _listed(lesson, p.claims, said), _listed(lesson, p.against, said), p.untested])
-        for lesson in lessons
+        for lesson in lessons_on(board)
         for p in lesson.promises
     ]
 

@@ -78,6 +78,11 @@ def _recorded(lesson: Lesson) -> dict[str, str]:
     return {claim.id: judge(claim, run.measurements, "study").verdict + mark for claim in lesson.claims}
 
 
+def lessons_on(board: list[Row]) -> list[Lesson]:
+    """The lessons of a board, in its order."""
+    return list({row.lesson.name: row.lesson for row in board}.values())
+
+
 def counted(board: list[Row]) -> str:
     """ "9 lessons, 89 claims: 65 hold, 20 fail, 4 are open; ..."."""
     verdicts = [row.verdict for row in board if not row.claim.sabotages]
@@ -147,7 +152,7 @@ def page(board: list[Row]) -> str:
         for row in board
         if row.surprising
     ]
-    lessons = {row.lesson.name: row.lesson for row in board}.values()
+    lessons = lessons_on(board)
     texts = [f"### {lesson.title}\n\n" + "\n".join(f"- {text}" for text in lesson.deviations) for lesson in lessons]
     return PAGE.format(
         counted=counted(board),

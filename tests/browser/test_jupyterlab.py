@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,14 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(ROOT.glob("notebooks/0[1-9]_*.ipynb"))[:1]  # one stands for all: they share their machinery
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 PATIENCE = 180_000  # milliseconds; machines are shared, and a busy one is no defect
 
 SMALL = """
@@ -39,16 +36,6 @@ slider, picture = IntSlider(value=3, min=2, max=9), Image(value=draw(3))
 slider.observe(lambda change: setattr(picture, "value", draw(change["new"])), names="value")
 VBox([slider, picture])
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install Debian's chromium, or Chrome, to run this test")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
