@@ -17,7 +17,7 @@ from companion.data.language import minilm_tokenizer
 from companion.lab.evidence import values
 from companion.lab.records import Run
 from companion.trans_encoder import arms, method
-from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED, World
+from companion.trans_encoder.arms import AGREEMENT, HELD, NARROW, SELF, SPEARMAN, START, TRAINED, World
 from companion.trans_encoder.evaluate import Numbers
 from companion.trans_encoder.method import BiEncoder
 
@@ -114,6 +114,26 @@ def longer(runs: Mapping[str, Run], arms: Sequence[str]) -> tuple[list[str], lis
     columns = [(run, setting) for run in runs for setting in (TRAINED, HELD)]
     head = ["", *(f"{run} ({len(runs[run].seeds)} seeds), {setting}" for run, setting in columns)]
     return head, [[arm, *(_cell(runs[run], arm, setting) for run, setting in columns)] for arm in arms]
+
+
+def by_agreement(run: Run, cycles: int) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: what it would be worth to choose the cycle by agreement, which needs no gold.
+
+    For each seed and form the cycle is taken in which student and teacher agree most on the pairs to learn from; beside
+    it Spearman on held-out pairs of the first and the last cycle, and of that which gold would choose.
+    """
+    head = ["", "chosen cycles", "first cycle", "last cycle", "chosen by agreement", "chosen by gold"]
+    rows = []
+    for form in (f"{prefix}{form}" for prefix in (SELF, NARROW) for form in ("cross", "bi")):
+        stages = [f"{form} {cycle}" for cycle in range(1, cycles + 1)]
+        gold, agreed = (
+            np.array([values(run.measurements, metric, stage, setting) for stage in stages])
+            for metric, setting in ((SPEARMAN, HELD), (AGREEMENT, TRAINED))
+        )
+        chosen, seeds = agreed.argmax(0), np.arange(gold.shape[1])
+        found = (gold[0], gold[-1], gold[chosen, seeds], gold.max(0))
+        rows.append([form, ", ".join(str(k + 1) for k in chosen), *(f"{each.mean():.1f}" for each in found)])
+    return head, rows
 
 
 def _cell(run: Run, arm: str, setting: str) -> str:

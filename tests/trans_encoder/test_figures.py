@@ -15,7 +15,7 @@ from companion.data.glosses import SentencePairs
 from companion.lab.evidence import Measurement
 from companion.lab.figures import png
 from companion.trans_encoder import checks, figures, speed, story, theory
-from companion.trans_encoder.arms import HELD, MUTUAL, NARROW, SPEARMAN, START, TRAINED
+from companion.trans_encoder.arms import AGREEMENT, HELD, MUTUAL, NARROW, SPEARMAN, START, TRAINED
 
 ARMS = [START, "cross 1", "bi 1", f"{MUTUAL}cross 1", f"{MUTUAL}bi 1", "own scores"]
 
@@ -173,3 +173,20 @@ def test_longer_runs_stand_side_by_side_and_gaps_are_blank(rows) -> None:
     head, table = story.longer({"long": long, "short": short}, [START, "bi 1"])
     assert head[1:3] == [f"long (3 seeds), {TRAINED}", f"long (3 seeds), {HELD}"]
     assert table == [[START, "40.1 ± 0.1", "30.1 ± 0.1", "40.0", "30.0"], ["bi 1", "42.1 ± 0.1", "32.1 ± 0.1", "", ""]]
+
+
+def test_the_cycle_is_chosen_by_agreement_and_judged_by_gold() -> None:
+    agreed, gold = {0: (50.0, 60.0, 55.0), 1: (50.0, 51.0, 52.0)}, {0: (30.0, 28.0, 20.0), 1: (10.0, 20.0, 24.0)}
+    rows = [
+        Measurement(metric, f"{form} {cycle + 1}", setting, seed, value)
+        for form in ("cross", "bi", "narrow cross", "narrow bi")
+        for metric, setting, found in ((AGREEMENT, TRAINED, agreed), (SPEARMAN, HELD, gold))
+        for seed, values in found.items()
+        for cycle, value in enumerate(values)
+    ]
+    head, table = story.by_agreement(SimpleNamespace(seeds=(0, 1), measurements=rows), 3)
+    assert [row[0] for row in table] == ["cross", "bi", "narrow cross", "narrow bi"]
+    assert dict(zip(head[1:], table[0][1:], strict=True)) == {
+        "chosen cycles": "2, 3", "first cycle": "20.0", "last cycle": "22.0",
+        "chosen by agreement": "26.0", "chosen by gold": "27.0",
+    }  # fmt: skip
