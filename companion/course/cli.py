@@ -154,19 +154,27 @@ def record(
 
 
 @cli.command()
+@click.option(
+    "--threads", type=click.IntRange(1), multiple=True, default=(1, 2, 1), show_default=True,
+    help="One run at laptop scale for each of these numbers of threads.",
+)  # fmt: skip
 @JOBS
 @NOTEBOOKS
-def bench(jobs: int, notebooks: Path | None) -> int:
-    """Run every notebook at ci and laptop scale and publish what it costs as docs/benchmark.md."""
+def bench(threads: tuple[int, ...], jobs: int, notebooks: Path | None) -> int:
+    """Publish what every notebook costs, at ci and laptop scale, and whether its verdicts come back.
+
+    The page is docs/benchmark.md.
+    """
     from companion.course import bench as table
     from companion.course import runner
     from companion.course.places import notebooks_folder, repository, write_whole
 
     paths = runner.pick((), notebooks_folder(notebooks))
-    runs = {scale: runner.run(paths, scale, jobs=jobs) for scale in table.SCALES}
+    plan = [("ci", 1), *(("laptop", number) for number in threads)]
+    runs = [table.measure(paths, scale, number, jobs) for scale, number in plan]
     page = table.markdown(runs, jobs)
     click.echo(page)
-    code = _exit_code({row.status for outcomes in runs.values() for row in outcomes})
+    code = _exit_code({row.status for run in runs for row in run.outcomes})
     if not code:
         write_whole(repository() / BENCHMARK, page)
     return code

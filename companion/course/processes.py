@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 import companion
+from companion.lab.device import THREADS
 
 try:
     import resource
@@ -24,15 +25,19 @@ Finished = subprocess.CompletedProcess[str]
 SECONDS_TO_DIE = 5
 
 
-def environment() -> dict[str, str]:
-    """What a child process runs with: one thread, fixed hashes, no model hub, and the same `companion` as here."""
+def environment(threads: int = 0) -> dict[str, str]:
+    """What a child process runs with: fixed hashes, no model hub, and the same `companion` as here.
+
+    threads: how many a lesson takes; 0 leaves it to the scale.
+    """
     own = [str(Path(companion.__path__[0]).parent), os.environ.get("PYTHONPATH", "")]
-    fixed = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1"}
+    fixed = {"OMP_NUM_THREADS": str(threads or 1), "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1"}
+    fixed |= {THREADS: str(threads)} if threads else {}
     return {**os.environ, **fixed, "PYTHONPATH": os.pathsep.join(filter(None, own))}
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[Callable[[Sequence[str]], Future[Finished]]]:
+def workers(jobs: int, threads: int = 0) -> Iterator[Callable[[Sequence[str]], Future[Finished]]]:
     """A function that runs a Python module with arguments, `jobs` at a time, each in a session of its own.
 
     Ctrl-C therefore reaches this process alone; when the block is left by an error, all that still runs is stopped.
@@ -46,7 +51,7 @@ def workers(jobs: int) -> Iterator[Callable[[Sequence[str]], Future[Finished]]]:
         command = [sys.executable, "-m", *arguments]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command, env=environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
+            command, env=environment(threads), stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
         running.add(process)
         out, err = process.communicate()

@@ -59,8 +59,13 @@ def pick(names: Sequence[str], folder: Path) -> list[Path]:
     return sorted(set(paths))
 
 
-def run(notebooks: Sequence[Path], scale: str, device: str = "auto", seed: int = 0, jobs: int = 1) -> list[Outcome]:
-    """Execute notebooks into `build/executed/<scale>/`; after Ctrl-C, what had not finished reads "stopped"."""
+def run(
+    notebooks: Sequence[Path], scale: str, device: str = "auto", seed: int = 0, jobs: int = 1, threads: int = 0
+) -> list[Outcome]:
+    """Execute notebooks into `build/executed/<scale>/`; after Ctrl-C, what had not finished reads "stopped".
+
+    threads: how many each takes; 0 leaves it to the scale.
+    """
     if scale not in SCALES:
         raise CompanionError(f"scale = {scale!r} is not a scale of this course; use one of {', '.join(SCALES)}.")
     resolve_device(device)
@@ -69,9 +74,9 @@ def run(notebooks: Sequence[Path], scale: str, device: str = "auto", seed: int =
     folder.mkdir(parents=True, exist_ok=True)
     todo = [_Job(path, folder / path.name, _code_cells(path)) for path in notebooks]
     with suppress(KeyboardInterrupt):
-        _run_all(todo, given, jobs)
+        _run_all(todo, given, jobs, threads)
     outcomes = [job.outcome or Outcome(job.source.name) for job in todo]
-    report = {**given, "jobs": jobs, "notebooks": [asdict(outcome) for outcome in outcomes]}
+    report = {**given, "jobs": jobs, "threads": threads, "notebooks": [asdict(outcome) for outcome in outcomes]}
     write_whole(folder / "run.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return outcomes
 
@@ -93,9 +98,9 @@ def show(outcomes: Sequence[Outcome], scale: str) -> None:
 # -------------------------------------------------------------------- inside
 
 
-def _run_all(todo: Sequence[_Job], given: dict[str, Any], jobs: int) -> None:
+def _run_all(todo: Sequence[_Job], given: dict[str, Any], jobs: int, threads: int) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
-    with Progress(*columns) as progress, workers(jobs) as submit:
+    with Progress(*columns) as progress, workers(jobs, threads) as submit:
         bar = progress.add_task("", total=sum(job.cells for job in todo))
         waiting = {submit(_command(job, given)): job for job in todo}
         while waiting:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+THREADS = "COMPANION_THREADS"
 
 
 def resolve_device(device: str) -> torch.device:
@@ -59,14 +60,25 @@ def set_seed(seed: int) -> None:
 
 
 def set_threads(scale: str) -> int:
-    """One thread below paper scale (tiny models lose time with more, and digits move), else all granted cores."""
+    """One thread below paper scale (tiny models lose time with more, and digits move), else all granted cores.
+
+    COMPANION_THREADS, where it is set, wins: the benchmark asks whether verdicts stand with two.
+    """
     import joblib
     import torch
 
-    threads = joblib.cpu_count() if scale == "paper" else 1
+    threads = asked_threads() or (joblib.cpu_count() if scale == "paper" else 1)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
     return threads
+
+
+def asked_threads() -> int:
+    """The number in COMPANION_THREADS; 0 if it is not set."""
+    asked = os.environ.get(THREADS, "0")
+    if not asked.isdecimal():
+        raise CompanionError(f"{THREADS} = {asked!r} is no number of threads; set it to 1 or more, or unset it.")
+    return int(asked)
 
 
 def repeatable() -> None:

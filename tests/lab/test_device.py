@@ -39,9 +39,18 @@ def test_same_seed_repeats_and_another_differs():
 
 def test_one_thread_below_paper_scale(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that what the test writes there is gone after it
+    monkeypatch.delenv("COMPANION_THREADS", raising=False)
     before = torch.get_num_threads()
     try:
         assert {set_threads(scale) for scale in ("ci", "laptop", "study")} == {1}
         assert set_threads("paper") >= 1
+        monkeypatch.setenv("COMPANION_THREADS", "2")
+        assert set_threads("ci") == torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("COMPANION_THREADS", "two")
+    with pytest.raises(CompanionError, match="COMPANION_THREADS = 'two' is no number of threads; set it to 1 or more"):
+        set_threads("ci")
