@@ -99,10 +99,10 @@ def load(data: str, min_count: int) -> TextGraph:
     return LOADERS[data](min_count)
 
 
-def words(found: list[str]) -> sparse.csr_matrix:
-    """TF-IDF of single words, (N, V), as the paper weighs them before its tree."""
+def words(found: list[str]) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """TF-IDF of single words, (N, V), as the paper weighs them before its tree; and the words, (V,)."""
     vectorizer = TfidfVectorizer(min_df=2, sublinear_tf=True, stop_words="english", dtype=np.float32)
-    return vectorizer.fit_transform(found)
+    return vectorizer.fit_transform(found), vectorizer.get_feature_names_out()
 
 
 def frozen(found: TextGraph, tfidf: sparse.csr_matrix, encoder: str, pieces: int) -> np.ndarray:
@@ -121,7 +121,7 @@ def frozen(found: TextGraph, tfidf: sparse.csr_matrix, encoder: str, pieces: int
 def world(data: str, min_count: int, encoder: str, pieces: int, rank: int) -> World:
     """Read a graph and prepare what all seeds share."""
     found = load(data, min_count)
-    nodes, bags = len(found.texts), words(found.texts)
+    nodes, (bags, _) = len(found.texts), words(found.texts)
     links = method.adjacency(found.edges, nodes)
     edges = torch.from_numpy(np.concatenate([found.edges, found.edges[::-1]], axis=1))
     graph = Graph(normalised(edges, nodes), torch.from_numpy(found.labels))

@@ -10,7 +10,7 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn import functional
 
-from companion.giant.method import Encoder, LabelTree, Recipe, unit
+from companion.giant.method import Encoder, LabelTree, Recipe, descend, unit
 
 
 def reduced(matrix: sparse.csr_matrix, width: int, seed: int = 0) -> Tensor:
@@ -42,18 +42,11 @@ def fit_links(
 ) -> list[float]:
     """Tune the encoder to tell a neighbour from the neighbour of another node: as many steps as `fit` takes."""
     torch.manual_seed(seed)
-    generator, passes = torch.Generator().manual_seed(seed), sum(recipe.epochs)
-    optimiser = torch.optim.Adam([w for w in encoder.parameters() if w.requires_grad], lr=recipe.lr, fused=True)
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, passes * -(-len(rows) // recipe.batch)))
-    losses = []
-    for _ in range(passes):
-        for part in torch.randperm(len(rows)).split(recipe.batch):
-            nodes = rows[part]
-            near = unit(encoder(neighbours(links, nodes, generator)))
-            loss = link_loss(unit(encoder(nodes)), near, near.roll(1, 0), sharpness)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            decay.step()
-            losses.append(float(loss.detach()))
-    return losses
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(part: Tensor) -> Tensor:
+        nodes = rows[part]
+        near = unit(encoder(neighbours(links, nodes, generator)))
+        return link_loss(unit(encoder(nodes)), near, near.roll(1, 0), sharpness)
+
+    return descend(encoder, None, loss, len(rows), recipe, sum(recipe.epochs))

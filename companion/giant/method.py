@@ -15,6 +15,7 @@ top-b            beam                   (n, b) int64: the parents that the level
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -220,6 +221,31 @@ class Encoder(nn.Module):
 def unit(z: Tensor) -> Tensor:
     """Rows scaled to length sqrt(h)."""
     return functional.normalize(z) * z.shape[1] ** 0.5
+
+
+def descend(
+    encoder: Encoder, head: nn.Module | None, loss: Callable[[Tensor], Tensor], count: int, recipe: Recipe, epochs: int
+) -> list[float]:
+    """Tune encoder and head, if there is one, with rates that fall linearly to 0; the loss of every step.
+
+    loss: of the instances at these places of 0 to count - 1, (b,) int64; each pass shuffles them anew.
+    """
+    tuned = [weight for weight in encoder.parameters() if weight.requires_grad]
+    groups = [{"params": tuned, "lr": recipe.lr}]
+    if head:
+        groups.append({"params": list(head.parameters()), "lr": recipe.head_lr or recipe.lr})
+    optimiser = torch.optim.Adam([group for group in groups if group["params"]], fused=True)
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, epochs * -(-count // recipe.batch)))
+    losses = []
+    for _ in range(epochs):
+        for part in torch.randperm(count).split(recipe.batch):
+            value = loss(part)
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            decay.step()
+            losses.append(float(value.detach()))
+    return losses
 
 
 def dense(matrix: sparse.csr_matrix, rows: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 from torch.nn import functional
 
@@ -97,9 +96,7 @@ class Reader:
 
 def typical_words(world: World, tree: LabelTree, level: int, count: int = 3) -> dict[int, str]:
     """The words whose mean weight in a cluster's own texts stands out most, cluster -> "word, word, word"."""
-    vectorizer = TfidfVectorizer(min_df=2, sublinear_tf=True, stop_words="english", dtype=np.float32)
-    weights = vectorizer.fit_transform(world.texts.texts)
-    names, cluster = vectorizer.get_feature_names_out(), tree.cluster(level).numpy()
+    (weights, names), cluster = arms.words(world.texts.texts), tree.cluster(level).numpy()
     mean, found = np.asarray(weights.mean(0))[0], {}
     for k in range(tree.clusters(level)):
         gain = np.asarray(weights[cluster == k].mean(0))[0] - mean

@@ -23,6 +23,7 @@ from companion.giant.method import (
     Recipe,
     bootstrap,
     dense,
+    descend,
     hinge,
     level_targets,
     random_head,
@@ -114,22 +115,13 @@ def tune(
     encoder: Encoder, head: nn.Linear, rows: Tensor, counts: Tensor, mask: Tensor, recipe: Recipe, epochs: int
 ) -> list[float]:
     """Minimise the masked hinge over encoder and head, with a rate that falls linearly to 0; the loss of every step."""
-    batches, head = -(-len(rows) // recipe.batch), head.to(encoder.device)
-    trained = [weight for weight in encoder.parameters() if weight.requires_grad]
-    groups = [{"params": trained, "lr": recipe.lr}, {"params": head.parameters(), "lr": recipe.head_lr or recipe.lr}]
-    optimiser = torch.optim.Adam([g for g in groups if g["params"]], fused=True)
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, max(1, epochs * batches))
-    losses = []
-    for _ in range(epochs):
-        for part in torch.randperm(len(rows)).split(recipe.batch):
-            wanted, active = counts[part].to(encoder.device), mask[part].to(encoder.device)
-            loss = hinge(head(unit(encoder(rows[part]))), wanted, active)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            decay.step()
-            losses.append(float(loss.detach()))
-    return losses
+    head = head.to(encoder.device)
+
+    def loss(part: Tensor) -> Tensor:
+        wanted, active = counts[part].to(encoder.device), mask[part].to(encoder.device)
+        return hinge(head(unit(encoder(rows[part]))), wanted, active)
+
+    return descend(encoder, head, loss, len(rows), recipe, epochs)
 
 
 def search(z: Tensor, head: nn.Linear, parent: Level, children: int, b: int) -> tuple[Tensor, Tensor]:
