@@ -57,6 +57,10 @@ class Grid:
         """Images by their number in the grid, (B,) int64, to factors y (B, F) int64; the last factor runs fastest."""
         return torch.stack(torch.unravel_index(flat, self.sizes), dim=1)
 
+    def numbers(self, factors: Tensor) -> Tensor:
+        """The other way: factors y (B, F) int64, on the CPU, to the images' numbers in the grid, (B,) int64."""
+        return torch.from_numpy(np.ravel_multi_index(tuple(factors.T.numpy()), self.sizes))
+
     def targets(self, factors: Tensor) -> Tensor:
         """Factors y (B, F) to what a model must say, y~ (B, F) float32 in [0, 1]."""
         return factors / (torch.tensor(self.sizes, device=factors.device) - 1)

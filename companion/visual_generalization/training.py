@@ -91,13 +91,8 @@ def examples(world: World, mask: Tensor, count: int, pool: int, seed: int, devic
     flat = method.sample(mask, count, generator)
     factors = world.grid.factors(flat)
     partners = pairs_of(factors[: len(flat) // 2], mask, world.grid, generator)
-    numbers = (partners * _strides(world.grid)).sum(1)
-    images, others = (world.images(which.to(device), pool) for which in (flat, numbers))
+    images, others = (world.images(which.to(device), pool) for which in (flat, world.grid.numbers(partners)))
     return Examples(images, world.grid.targets(factors.to(device)), others)
-
-
-def _strides(grid: Grid) -> Tensor:
-    return torch.tensor([int(torch.tensor(grid.sizes[j + 1 :]).prod()) for j in range(len(grid.sizes))])
 
 
 # ---------------------------------------------------------------- training

@@ -136,6 +136,7 @@ class TestSplits:
     def test_factors_run_as_the_grid_does(self) -> None:
         flat = torch.arange(GRID.count).view(GRID.sizes)
         assert GRID.factors(flat[2, 3, 4, 5, 6].view(1)).tolist() == [[2, 3, 4, 5, 6]]
+        assert torch.equal(GRID.numbers(GRID.factors(flat.flatten())), flat.flatten())
 
     def test_agreement_with_a_list_of_images(self) -> None:
         mask = method.train_mask(GRID, COMPOSITION)
