@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 import companion
-from companion.lab.device import THREADS
+from companion.lab.device import THREADS, peak_megabytes
 
 try:
     import resource
@@ -82,8 +82,7 @@ def used(children: bool = False) -> tuple[float, int]:
         times = psutil.Process().cpu_times()
         return round(times.children_user if children else times.user, 1), 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(usage.ru_utime + usage.ru_stime, 2), usage.ru_maxrss // unit
+    return round(usage.ru_utime + usage.ru_stime, 2), int(peak_megabytes(children))
 
 
 def last_line(text: str) -> str:

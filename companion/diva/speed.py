@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from companion.diva import method
-from companion.lab.device import cpu_seconds
+from companion.lab.device import cpu_seconds, peak_megabytes
 from companion.lab.evidence import Measurement
 
 CLASSES = 10
@@ -86,8 +85,6 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 def largest(n: int, m: int, seed: int) -> list[Measurement]:
     """Seconds of one large derivative, and the peak memory of this process in MB afterwards."""
-    seconds = derivative_seconds(n, m)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    setting = f"N = {n}, m = {m}"
+    seconds, setting = derivative_seconds(n, m), f"N = {n}, m = {m}"
     return [Measurement("seconds", "derivative", setting, seed, seconds),
-            Measurement("peak MB", "derivative", setting, seed, peak)]  # fmt: skip
+            Measurement("peak MB", "derivative", setting, seed, peak_megabytes())]  # fmt: skip

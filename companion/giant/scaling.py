@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,6 +10,7 @@ from scipy import sparse
 from sklearn.random_projection import SparseRandomProjection
 
 from companion.giant import method
+from companion.lab import device
 from companion.lab.evidence import Measurement
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -52,19 +49,10 @@ def measure(nodes: int) -> dict[str, float]:
     clock.append(time.process_time())
     method.level_targets(links, tree, 1)
     clock.append(time.process_time())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     seconds = dict(zip((PIFA, TREE, TARGETS), np.diff(clock).tolist(), strict=True))
-    return seconds | {PEAK: peak}
+    return seconds | {PEAK: device.peak_megabytes()}
 
 
 def growth(seed: int) -> list[Measurement]:
     """Each size in a process of its own, smallest first."""
-    rows = []
-    for nodes in SIZES:
-        call = f"print(json.dumps(scaling.measure({nodes})))"
-        code = f"import json, torch; torch.set_num_threads(1); from companion.giant import scaling; {call}"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        rows += [Measurement("megabytes" if name == PEAK else "CPU seconds", name, f"{nodes:,} nodes", seed, value)
-                 for name, value in found.items()]  # fmt: skip
-    return rows
+    return device.growth(measure, {f"{nodes:,} nodes": (nodes,) for nodes in SIZES}, seed)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from companion.errors import CompanionError
+from companion.lab.evidence import Measurement
 
 if TYPE_CHECKING:
     import torch
@@ -94,3 +98,44 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return max(time.process_time() - start, 1e-6)
+
+
+def call_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call: CPU seconds of this process, or on a GPU those of the clock until the GPU is done."""
+    if device.type != "cuda":
+        return cpu_seconds(work)
+    import torch
+
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize(device)
+    return max(time.perf_counter() - start, 1e-6)
+
+
+def peak_megabytes(children: bool = False) -> float:
+    """The most memory that this process, or its largest finished child, has held; Windows cannot tell (ImportError)."""
+    import resource
+
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+    return resource.getrusage(who).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def growth(
+    measure: Callable[..., dict[str, float]], sizes: Mapping[str, tuple[int, ...]], seed: int
+) -> list[Measurement]:
+    """What `measure(*size)` says of each setting's size, each in a fresh process of one thread: so peaks are its own.
+
+    What has "memory" in its name is in megabytes, all else in CPU seconds.
+    """
+    rows = []
+    for setting, size in sizes.items():
+        call = f"print(json.dumps({measure.__name__}(*{size})))"
+        code = (
+            f"import json, torch; torch.set_num_threads(1); from {measure.__module__} import {measure.__name__}; {call}"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows += [Measurement("megabytes" if "memory" in name else "CPU seconds", name, setting, seed, value)
+                 for name, value in found.items()]  # fmt: skip
+    return rows

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import torch
 
+from companion.lab.device import call_seconds
 from companion.lab.evidence import Measurement
 from companion.psa_gan.arms import Sizes, start
 from companion.psa_gan.method import discriminator_loss, generator_loss, moment_loss
@@ -14,24 +12,8 @@ from companion.psa_gan.panel import Windows
 from companion.psa_gan.training import Game, Recipe
 
 
-def seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Seconds of one call, the best of some: CPU seconds of this process, or on a GPU those of the clock."""
-    work()
-    found = []
-    for _ in range(repeats):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        clock = time.perf_counter if device.type == "cuda" else time.process_time
-        begin = clock()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        found.append(clock() - begin)
-    return max(min(found), 1e-6)
-
-
 def step_seconds(game: Game, windows: Windows, repeats: int) -> dict[str, float]:
-    """Seconds of one step of the generator and of one of the discriminator, with their backward passes."""
+    """Seconds of a step of generator and of discriminator, each with its backward pass: the best of some, by name."""
     stream = torch.Generator().manual_seed(0)
     batch = windows.draw("train", game.batch, stream)
     z = game.generator.noise(len(batch.x), batch.x.shape[1], stream).to(batch.x.device)
@@ -46,8 +28,11 @@ def step_seconds(game: Game, windows: Windows, repeats: int) -> dict[str, float]
         scores = [game.discriminator(x, batch.phi, batch.series) for x in (batch.x, fake)]
         discriminator_loss(*scores).backward()
 
-    work = {"generator step": generator, "discriminator step": discriminator}
-    return {name: seconds(each, windows.values.device, repeats) for name, each in work.items()}
+    found = {}
+    for name, work in {"generator step": generator, "discriminator step": discriminator}.items():
+        work()
+        found[name] = min(call_seconds(work, windows.values.device) for _ in range(repeats))
+    return found
 
 
 def cost(windows: Windows, arms: tuple[str, ...], sizes: Sizes, repeats: int, seed: int) -> list[Measurement]:

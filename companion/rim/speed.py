@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
-import time
+from functools import partial
 
 import torch
 
+from companion.lab import device
 from companion.lab.evidence import Measurement
 from companion.rim import blocks, matching
 from companion.rim.matching import Exposure
@@ -30,25 +27,17 @@ def measure(n: int, m: int, memory: int = MEMORY) -> dict[str, float]:
 
     k and c are one per cent; the dual promises each film half of its even share.
     """
-    scorer, k, c = example(n, m, memory), m // 100, n // 100
-    start = time.process_time()
-    blocks.best_rows_and_columns(scorer, k, c)
-    read = time.process_time()
-    zero = torch.zeros(m)
-    matching.dual(scorer.blocks(), zero, zero, k, Exposure(least=n * k / m / 2), 1e-3, DUAL_STEPS)
-    done = time.process_time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"top rows and columns": read - start, "one dual update": done - read, "peak memory": peak}
+    scorer, k, zero = example(n, m, memory), m // 100, torch.zeros(m)
+    promised = Exposure(least=n * k / m / 2)
+    read = device.cpu_seconds(partial(blocks.best_rows_and_columns, scorer, k, n // 100))
+    update = partial(matching.dual, scorer.blocks(), zero, zero, k, promised, 1e-3, DUAL_STEPS)
+    return {
+        "top rows and columns": read,
+        "one dual update": device.cpu_seconds(update),
+        "peak memory": device.peak_megabytes(),
+    }
 
 
 def growth(seed: int) -> list[Measurement]:
     """Each size in a process of its own, smallest first."""
-    rows = []
-    for n, m in SIZES:
-        call = f"print(json.dumps(speed.measure({n}, {m})))"
-        code = f"import json, torch; torch.set_num_threads(1); from companion.rim import speed; {call}"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        rows += [Measurement("megabytes" if "memory" in name else "CPU seconds", name, f"{n:,} x {m:,}", seed, value)
-                 for name, value in found.items()]  # fmt: skip
-    return rows
+    return device.growth(measure, {f"{n:,} x {m:,}": (n, m) for n, m in SIZES}, seed)

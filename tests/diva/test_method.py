@@ -251,13 +251,14 @@ class TestWholeNetwork:
 
 
 MEMORY = """
-import resource, torch
+import torch
 torch.set_num_threads(1)
 from companion.diva.speed import derivative_seconds
+from companion.lab.device import peak_megabytes
 derivative_seconds(10, 8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_megabytes()
 derivative_seconds({n}, {m})
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak_megabytes() - before)
 """
 
 

@@ -1,11 +1,22 @@
 """Device, threads, seeds: bad input gets one sentence, and the same seed repeats."""
 
+import importlib
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from companion.errors import CompanionError
-from companion.lab.device import check_seed, resolve_device, set_seed, set_threads
+from companion.lab.device import (
+    call_seconds,
+    check_seed,
+    growth,
+    peak_megabytes,
+    resolve_device,
+    set_seed,
+    set_threads,
+)
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "tpu:0"])
@@ -48,6 +59,28 @@ def test_one_thread_below_paper_scale(monkeypatch):
         assert set_threads("ci") == torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_each_size_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text(
+        "import os\ndef cost(n, m):\n    return {'one call': float(n * m), 'peak memory': float(os.getpid())}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    rows = growth(importlib.import_module("planted").cost, {"2 x 3": (2, 3), "4 x 5": (4, 5)}, seed=7)
+    assert [(row.metric, row.method, row.setting, row.seed) for row in rows] == [
+        (metric, method, setting, 7)
+        for setting in ("2 x 3", "4 x 5")
+        for metric, method in (("CPU seconds", "one call"), ("megabytes", "peak memory"))
+    ]
+    assert [row.value for row in rows[::2]] == [6.0, 20.0]
+    assert len({os.getpid(), *(row.value for row in rows[1::2])}) == 3
+
+
+def test_a_call_costs_and_what_was_held_stays_the_peak():
+    before = peak_megabytes()
+    assert 0 < call_seconds(lambda: torch.ones(10**7), torch.device("cpu")) < 5
+    assert before <= peak_megabytes() < 20_000
 
 
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
