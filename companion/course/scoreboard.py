@@ -86,7 +86,7 @@ def lessons_on(board: list[Row]) -> list[Lesson]:
 def counted(board: list[Row]) -> str:
     """ "9 lessons, 89 claims: 65 hold, 20 fail, 4 are open; ..."."""
     verdicts = [row.verdict for row in board if not row.claim.sabotages]
-    lessons, broken = len({row.lesson.name for row in board}), [row for row in board if row.claim.sabotages]
+    lessons, broken = len(lessons_on(board)), [row for row in board if row.claim.sabotages]
     said = f"{verdicts.count(HOLDS)} hold, {verdicts.count(FAILS)} fail, {verdicts.count(OPEN)} are open"
     killed = sum(not row.surprising for row in broken)
     sabotages = f"{killed} of {len(broken)} sabotages make a claim fail, as they must"
