@@ -78,8 +78,8 @@ def run(
 ) -> int:
     """Execute the notebooks of LESSONS into build/executed/SCALE/ and print what they cost and found.
 
-    A lesson is named by its name, its number or its notebook. A notebook that fails is kept with its
-    traceback, and the others still run.
+    A lesson is named by its name, its number or its notebook; 0 is the first page. A notebook that fails is kept
+    with its traceback, and the others still run.
     """
     from companion.course import runner
     from companion.course.places import notebooks_folder

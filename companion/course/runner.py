@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from companion.course import results, syllabus
-from companion.course.places import build_folder, write_whole
+from companion.course.places import FIRST, build_folder, write_whole
 from companion.course.processes import Finished, last_line, workers
 from companion.errors import CompanionError
 from companion.lab import SCALES, Lesson
@@ -52,6 +52,7 @@ def pick(names: Sequence[str], folder: Path) -> list[Path]:
     if not names:
         return there
     plain = {key: path for path in there for key in (path.name, path.stem)}
+    plain |= dict.fromkeys(("0", "00"), folder / FIRST)  # the template has the number 0 too, and goes by its name
     paths = [plain.get(Path(name).name) or folder / syllabus.choose([name])[0].notebook for name in names]
     absent = [path for path in paths if not path.is_file()]
     if absent:

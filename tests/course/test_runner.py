@@ -108,7 +108,8 @@ def test_notebooks_are_picked_by_lesson_number_and_file(tiny_notebook: Path) -> 
     shutil.copy(tiny_notebook, folder / "00_start_here.ipynb")
     for name in ("tiny", "99", "99_tiny", "notebooks/99_tiny.ipynb"):
         assert runner.pick([name], folder) == [tiny_notebook]
-    assert runner.pick(["00_start_here"], folder) == [folder / "00_start_here.ipynb"]
+    for name in ("0", "00", "00_start_here", "00_start_here.ipynb"):
+        assert runner.pick([name], folder) == [folder / "00_start_here.ipynb"]
     with pytest.raises(CompanionError, match="There is no lesson 'huge'; there is tiny"):
         runner.pick(["huge"], folder)
     tiny_notebook.unlink()
