@@ -25,6 +25,7 @@ from sklearn.linear_model import RidgeCV
 
 from companion.data.domains import STATES, state_temperatures, us48
 from companion.errors import CompanionError
+from companion.grda.worlds import hops
 
 Split = Literal["E->W", "N->S"]
 
@@ -64,12 +65,8 @@ class Task:
 
 def levels(adjacency: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """Borders to cross from each domain to its closest source, [N] int64, at most 3; adjacency [N, N], 0 or 1."""
-    hops = np.full(len(adjacency), FARTHEST)
-    reached = np.isin(np.arange(len(adjacency)), sources)
-    for distance in range(FARTHEST):
-        hops = np.where(reached, np.minimum(hops, distance), hops)
-        reached = reached | (adjacency[reached].any(0))
-    return hops
+    steps = hops(adjacency, np.isin(np.arange(len(adjacency)), sources))
+    return np.where((steps < 0) | (steps > FARTHEST), FARTHEST, steps)
 
 
 def make_task(temperatures: np.ndarray, adjacency: np.ndarray, sources: np.ndarray) -> Task:
