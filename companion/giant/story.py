@@ -18,7 +18,6 @@ from companion.giant.training import Level
 
 TOY_NODES = ("cat", "dog", "pet", "gene", "DNA", "cell")
 TOY_PAIRS = ((0, 2), (1, 2), (0, 1), (3, 4), (3, 5), (2, 5))
-TOY_WORDS = ("tail", "fur", "code")
 TOY_TEXTS = ((1, 1, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1), (1, 0, 1))
 
 

@@ -28,11 +28,6 @@ def neighbour_error(signal: float, noise: float, homophily: float, neighbours: f
     return float(norm.cdf(-homophily * signal / spread))
 
 
-def crossover(signal: float, noise: float, homophily: float) -> float:
-    """From how many neighbours on their mean beats a node's own feature."""
-    return (1 + (1 - homophily**2) * signal**2 / noise**2) / homophily**2
-
-
 def simulated_error(
     signal: float, noise: float, homophily: float, neighbours: int, draws: int, rng: np.random.Generator
 ) -> float:

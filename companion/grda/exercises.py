@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -48,8 +48,6 @@ def check_rings(answer: Any) -> None:
 
 
 # ---------------------------------------------------------------- E3: find the leak
-
-Loader = Callable[[], Iterator[Tensor]]
 
 
 def loaders() -> list[tuple[Tensor, list[Tensor], bool]]:

@@ -65,7 +65,7 @@ class Config(ScaledConfig):
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 1, "trained": 64, "held": 32,
+            "seeds": 1, "trained": 32, "held": 16,
             "recipes": Recipes(
                 start=Recipe(1, 64, 3e-4, amp=True), cross=Recipe(1, 32, 3e-4, amp=True), temperature=0.2,
                 bi=Recipe(1, 64, 3e-4, amp=True), narrow=Recipe(1, 64, 3e-2, decay=0.0, amp=True), head="cosine",

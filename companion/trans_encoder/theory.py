@@ -58,8 +58,7 @@ def simulated(
 # ---------------------------------------------------------------- five pairs, by hand
 
 TRUTH = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-HABIT = np.array([1.0, -2.0, 0.0, 2.0, -1.0])  # what one teacher adds
-OTHER = np.array([2.0, -1.0, -2.0, -1.0, 2.0])  # what another adds; neither leans on the truth, nor on the other
+HABIT = np.array([1.0, -2.0, 0.0, 2.0, -1.0])  # what the teacher adds; it does not lean on the truth
 
 
 def toy_directions() -> tuple[np.ndarray, np.ndarray]:

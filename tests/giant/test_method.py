@@ -255,11 +255,6 @@ def test_standardised_features_read_no_label_and_survive_a_constant() -> None:
 # ---------------------------------------------------------------- theory and scale
 
 
-def test_the_crossover_is_where_the_errors_cross() -> None:
-    d = theory.crossover(0.5, 1.0, 0.6)
-    assert theory.neighbour_error(0.5, 1.0, 0.6, d) == pytest.approx(theory.raw_error(0.5, 1.0))
-
-
 def test_cost_is_measured_and_nothing_is_dense() -> None:
     links, texts = scaling.example(2000)
     assert sparse.issparse(links)
