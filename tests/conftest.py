@@ -14,6 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 sys.path.insert(0, str(OFFLINE))
+sys.path.append(str(Path(__file__).parents[1]))  # for tests.rooms, which the rooms' tests share
 import network_denied  # noqa: E402, F401
 
 

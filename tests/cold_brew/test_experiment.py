@@ -9,6 +9,7 @@ import torch
 from companion import data
 from companion.cold_brew import arms
 from companion.cold_brew.experiment import Config, build_world, experiment, rewire
+from tests import rooms
 
 room = importlib.import_module("companion.cold_brew.experiment")  # the room's face has a function of this name
 CPU = torch.device("cpu")
@@ -29,8 +30,11 @@ def test_every_arm_is_measured_on_every_group(measured):
 
 
 def test_the_same_seed_repeats_and_another_differs(measured):
-    assert experiment(CI, 0, CPU) == measured
-    assert [m.value for m in experiment(CI, 1, CPU)] != [m.value for m in measured]
+    rooms.repeats(lambda seed: experiment(CI, seed, CPU), measured)
+
+
+def test_every_claim_finds_its_arms(measured):
+    rooms.finds_its_arms("cold_brew", measured)
 
 
 def test_the_student_reads_no_edge(measured):

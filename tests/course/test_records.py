@@ -42,9 +42,10 @@ def test_the_record_holds_enough_seeds_and_all_arms(lesson: Lesson) -> None:
 
 @every_lesson
 def test_the_recorded_verdicts_are_the_expected_ones(lesson: Lesson) -> None:
-    run = load_record(lesson.name).runs["study"]
-    verdicts = {claim.id: judge(claim, run.measurements, "study").verdict for claim in lesson.claims}
-    assert verdicts == {claim.id: claim.expected["study"] for claim in lesson.claims}
+    for scale in ("laptop", "study"):
+        run = load_record(lesson.name).runs[scale]
+        verdicts = {claim.id: judge(claim, run.measurements, scale).verdict for claim in lesson.claims}
+        assert verdicts == {claim.id: claim.expected[scale] for claim in lesson.claims}, scale
 
 
 @every_lesson

@@ -15,8 +15,9 @@ from companion.data.images import Split
 from companion.deepaa import figures, tasks, training
 from companion.deepaa.experiment import ARMS, DEEPAA, LIES, NO_STD, NONE, RAND, TRIVIAL, Config, experiment
 from companion.errors import CompanionError
-from companion.lab import judge, load_lesson, load_record, values
+from companion.lab import load_record, values
 from companion.lab.figures import png
+from tests import rooms
 
 room = importlib.import_module("companion.deepaa.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -32,20 +33,16 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs(rows) -> None:
-    first, other = ([row for row in rows if row.seed == seed] for seed in (0, 1))
     room.find.cache_clear()
-    assert experiment(CI, 0, CPU) == first
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(CI, seed, CPU), rows)
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("deepaa").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("deepaa", rows)
 
 
 def test_laptop_and_study_differ_in_seeds_alone() -> None:
-    laptop, study = (replace(Config.at(scale), scale="", seeds=0) for scale in ("laptop", "study"))
-    assert laptop == study
+    rooms.laptop_is_study(Config)
 
 
 @pytest.mark.parametrize("scale", ["laptop", "study", "paper"])
@@ -206,12 +203,6 @@ class TestRecord:
         runs = load_record("deepaa").runs
         halves = {name: runs[name].stamp["config"]["half"] for name in ("choice", "rehearsal", "study", "laptop")}
         assert halves == {"choice": "choices", "rehearsal": "choices", "study": "evidence", "laptop": "evidence"}
-
-    def test_the_study_found_what_is_expected(self) -> None:
-        run = load_record("deepaa").runs["study"]
-        assert len(run.seeds) >= 10
-        for claim in load_lesson("deepaa").claims:
-            assert judge(claim, run.measurements, "study").verdict == claim.expected["study"], claim.id
 
     def test_searches_were_crossed_with_trainings(self) -> None:
         run = load_record("deepaa").runs["search x training"]

@@ -17,8 +17,9 @@ from companion.giant import arms, figures, method, scaling, story
 from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, PLAIN, RANDOM, Budget, Clusters, Links
 from companion.giant.downstream import Downstream
 from companion.giant.experiment import Config, experiment
-from companion.lab import judge, load_lesson, load_record, values
+from companion.lab import load_record, values
 from companion.lab.figures import png
+from tests import rooms
 
 room = importlib.import_module("companion.giant.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -58,14 +59,11 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs() -> None:
-    first, again, other = (experiment(SMALL, seed, CPU) for seed in (0, 0, 1))
-    assert first == again
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(SMALL, seed, CPU))
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("giant").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("giant", rows)
 
 
 def test_no_label_reaches_a_feature(monkeypatch) -> None:
@@ -171,18 +169,6 @@ def test_cora_with_texts_takes_the_place_of_the_default() -> None:
 
 
 class TestRecord:
-    def test_the_record_found_what_is_expected(self) -> None:
-        runs = load_record("giant").runs
-        for name in ("laptop", "study"):
-            assert len(runs[name].seeds) >= 10
-            for claim in load_lesson("giant").claims:
-                assert judge(claim, runs[name].measurements, name).verdict == claim.expected[name], (name, claim.id)
-
-    def test_seeds_of_choice_and_rehearsal_are_their_own(self) -> None:
-        runs = load_record("giant").runs
-        evidence = {seed for name in ("laptop", "study") for seed in runs[name].seeds}
-        assert not evidence & {*runs["choice"].seeds, *runs["rehearsal"].seeds}
-
     def test_the_cost_grows_no_faster_than_the_nodes_times_their_logarithm(self) -> None:
         found = load_record("giant").runs["cost"].measurements
         small, large = (values(found, "CPU seconds", scaling.TREE, f"{n:,} nodes")[0] for n in (10_000, 1_000_000))

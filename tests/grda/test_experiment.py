@@ -15,9 +15,9 @@ from companion.errors import CompanionError
 from companion.grda import equilibrium, figures, worlds
 from companion.grda.arms import NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, guesses
 from companion.grda.experiment import ALL, PUBLISHED, SOURCES, TARGETS, THIRDS, Config, experiment
-from companion.lab import judge, load_lesson, load_record
-from companion.lab.evidence import differences, values
+from companion.lab.evidence import values
 from companion.lab.figures import png
+from tests import rooms
 
 room = importlib.import_module("companion.grda.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -31,19 +31,15 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs(rows) -> None:
-    first, other = ([row for row in rows if row.seed == seed] for seed in (0, 1))
-    assert experiment(CI, 0, CPU) == first
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(CI, seed, CPU), rows)
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("grda").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("grda", rows)
 
 
 def test_the_study_is_the_laptop_with_more_arms_and_seeds() -> None:
-    laptop, study = (replace(Config.at(scale), scale="", seeds=0, arms=(), small=()) for scale in ("laptop", "study"))
-    assert laptop == study
+    rooms.laptop_is_study(Config, "arms", "small")
     assert set(Config.at("laptop").arms) < set(Config.at("study").arms)
     for live, whole in zip(Config.at("laptop").small, Config.at("study").small, strict=True):
         assert replace(live, players=()) == replace(whole, players=())
@@ -105,26 +101,6 @@ def test_temperatures_are_measured_by_level() -> None:
         for split in ("E->W", "N->S")
         for place in ("sources", "all targets", "level 1", "level 2", "level 3")
     }
-
-
-class TestRecord:
-    def test_bounds_stand_three_deviations_from_the_rehearsal(self) -> None:
-        runs = load_record("grda").runs
-        assert not set(runs["rehearsal"].seeds) & set(runs["study"].seeds)
-        assert not set(runs["choice"].seeds) & set(runs["study"].seeds)
-        for claim in load_lesson("grda").claims:
-            if claim.expected["study"] == "open":
-                continue
-            for comparison in claim.comparisons():
-                found = differences(claim, comparison, runs["rehearsal"].measurements)
-                far = abs(found.mean() - comparison.margin) > 3 * found.std(ddof=1)
-                assert far or claim.sabotages, claim.id
-
-    def test_the_study_found_what_is_expected(self) -> None:
-        run = load_record("grda").runs["study"]
-        assert len(run.seeds) >= 10
-        for claim in load_lesson("grda").claims:
-            assert judge(claim, run.measurements, "study").verdict == claim.expected["study"], claim.id
 
 
 class TestFigures:

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from companion import data
-from companion.lab import judge, load_lesson, load_record, values
+from companion.lab import load_record, values
 from companion.lab.figures import png
 from companion.psa_gan import figures, panel, story
 from companion.psa_gan.arms import BOOTSTRAP, CONTEXT, PSA, RECURRENT, Sizes
 from companion.psa_gan.experiment import ALONE, MORE, REAL, WINDOWS, Config, bench, experiment, few_windows
 from companion.psa_gan.training import Recipe
+from tests import rooms
 
 room = importlib.import_module("companion.psa_gan.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -40,19 +41,15 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs(rows) -> None:
-    first, other = (timeless([row for row in rows if row.seed == seed]) for seed in (0, 1))
-    assert timeless(experiment(CI, 0, CPU)) == first
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: timeless(experiment(CI, seed, CPU)), timeless(rows))
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("psa_gan").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("psa_gan", rows)
 
 
 def test_study_and_laptop_differ_in_seeds_alone() -> None:
-    laptop, study = (replace(Config.at(scale), scale="", seeds=0) for scale in ("laptop", "study"))
-    assert laptop == study
+    rooms.laptop_is_study(Config)
 
 
 @needs_pedestrians
@@ -127,12 +124,6 @@ class TestRecord:
             assert runs[name].stamp["config"]["train"] == "fit"
             assert min(runs[name].seeds) >= 100
         assert runs["study"].stamp["config"]["test"] == "test"
-
-    def test_the_study_found_what_is_expected(self) -> None:
-        run = load_record("psa_gan").runs["study"]
-        assert len(run.seeds) >= 10
-        for claim in load_lesson("psa_gan").claims:
-            assert judge(claim, run.measurements, "study").verdict == claim.expected["study"], claim.id
 
     def test_real_windows_lie_at_the_floor(self) -> None:
         run = load_record("psa_gan").runs["study"]

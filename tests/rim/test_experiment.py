@@ -11,12 +11,13 @@ import torch
 
 from companion.data import real_dir, status
 from companion.data.interactions import Interactions
-from companion.lab import judge, load_lesson, load_record, values
+from companion.lab import load_record, values
 from companion.lab.figures import png
 from companion.rim import arms, figures, matching, method, speed
 from companion.rim.arms import EMA, GRU, HP, USER, Choices, Clock
 from companion.rim.experiment import ITEMREC, TEST, USERREC, Config, experiment
 from companion.rim.method import Recipe, Training
+from tests import rooms
 
 room = importlib.import_module("companion.rim.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -47,14 +48,11 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs() -> None:
-    first, again, other = (experiment(SMALL, seed, CPU) for seed in (0, 0, 1))
-    assert first == again
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(SMALL, seed, CPU))
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("rim").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("rim", rows)
 
 
 def test_item_rec_is_the_same_number_for_every_activity(rows) -> None:
@@ -64,8 +62,7 @@ def test_item_rec_is_the_same_number_for_every_activity(rows) -> None:
 
 
 def test_the_study_is_the_laptop_with_more_arms_and_seeds() -> None:
-    same = {"scale": "", "seeds": 0, "networks": (), "exposures": ()}
-    assert replace(Config.at("laptop"), **same) == replace(Config.at("study"), **same)
+    rooms.laptop_is_study(Config, "networks", "exposures")
     assert set(Config.at("laptop").networks) < set(Config.at("study").networks)
     assert set(Config.at("laptop").exposures) < set(Config.at("study").exposures)
 
@@ -135,18 +132,6 @@ def test_latest_small_takes_the_place_of_the_default() -> None:
 
 
 class TestRecord:
-    def test_the_record_found_what_is_expected(self) -> None:
-        runs = load_record("rim").runs
-        for name in ("laptop", "study"):
-            assert len(runs[name].seeds) >= 10
-            for claim in load_lesson("rim").claims:
-                assert judge(claim, runs[name].measurements, name).verdict == claim.expected[name], (name, claim.id)
-
-    def test_seeds_of_choice_and_rehearsal_are_their_own(self) -> None:
-        runs = load_record("rim").runs
-        evidence = {seed for name in ("laptop", "study") for seed in runs[name].seeds}
-        assert not evidence & {*runs["choice"].seeds, *runs["rehearsal"].seeds}
-
     def test_memory_stays_far_below_the_matrix(self) -> None:
         found = load_record("rim").runs["cost"].measurements
         n, m = speed.SIZES[-1]

@@ -10,9 +10,10 @@ import torch
 from companion._template import figures
 from companion._template.experiment import Config, experiment, observe, place, truth
 from companion._template.method import exact_risk
-from companion.lab import Measurement, judge, load_lesson, load_record
-from companion.lab.evidence import Arm, by_seed, differences
+from companion.lab import Measurement, judge, load_lesson
+from companion.lab.evidence import Arm, by_seed
 from companion.lab.figures import png
+from tests import rooms
 
 CPU = torch.device("cpu")
 LAPTOP = Config.at("laptop")
@@ -25,10 +26,7 @@ def rows() -> list[Measurement]:
 
 
 def test_a_seed_repeats_and_another_differs() -> None:
-    config = Config.at("ci")
-    first, again, other = (experiment(config, seed, CPU) for seed in (3, 3, 4))
-    assert first == again
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(Config.at("ci"), seed, CPU), seeds=(3, 4))
 
 
 def test_a_truth_has_the_length_that_was_asked_for() -> None:
@@ -40,8 +38,7 @@ def test_a_truth_has_the_length_that_was_asked_for() -> None:
 def test_every_scale_measures_every_arm_that_a_claim_names(scale: str) -> None:
     config = replace(Config.at(scale), draws=5)
     few = [row for seed in (0, 1) for row in experiment(config, seed, CPU)]
-    for claim in load_lesson("_template").claims:
-        assert judge(claim, few, "ci").findings
+    rooms.finds_its_arms("_template", few)
 
 
 def test_measured_risks_are_those_of_the_closed_form(rows: list[Measurement]) -> None:
@@ -55,13 +52,8 @@ def test_the_verdicts_on_seeds_that_nobody_has_seen(rows: list[Measurement]) -> 
         assert judge(claim, rows, "laptop").verdict == claim.expected["laptop"], claim.id
 
 
-def test_bounds_stand_three_deviations_from_the_rehearsal() -> None:
-    runs = load_record("_template").runs
-    assert not set(runs["rehearsal"].seeds) & set(runs["study"].seeds)
-    for claim in load_lesson("_template").claims:
-        for comparison in claim.comparisons():
-            values = differences(claim, comparison, runs["rehearsal"].measurements)
-            assert abs(values.mean() - comparison.margin) > 3 * values.std(ddof=1), claim.id
+def test_bounds_of_sabotages_stand_three_deviations_from_the_rehearsal() -> None:
+    rooms.sabotages_stand_off("_template")
 
 
 def test_figures_hold_what_was_measured(rows: list[Measurement]) -> None:

@@ -12,7 +12,7 @@ import torch
 from companion.data import real_dir, status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
-from companion.lab import judge, load_lesson, load_record, values
+from companion.lab import load_record, values
 from companion.trans_encoder import arms, checks, speed, starts
 from companion.trans_encoder.arms import (
     BLIND,
@@ -30,6 +30,7 @@ from companion.trans_encoder.arms import (
 from companion.trans_encoder.experiment import Config, experiment
 from companion.trans_encoder.starts import Start
 from companion.trans_encoder.training import Recipe
+from tests import rooms
 
 room = importlib.import_module("companion.trans_encoder.experiment")  # the face of the room has such a function
 CPU = torch.device("cpu")
@@ -88,14 +89,11 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs() -> None:
-    first, again, other = (experiment(SMALL, seed, CPU) for seed in (0, 0, 1))
-    assert first == again
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(SMALL, seed, CPU))
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson("trans_encoder").claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms("trans_encoder", rows)
 
 
 def test_every_arm_is_measured_once_on_both_kinds_of_pairs(rows) -> None:
@@ -234,13 +232,6 @@ def test_the_carried_models_are_small_and_named() -> None:
 
 
 class TestRecord:
-    def test_the_record_found_what_is_expected(self) -> None:
-        runs = load_record("trans_encoder").runs
-        for name in ("laptop", "study"):
-            assert len(runs[name].seeds) >= 10
-            for claim in load_lesson("trans_encoder").claims:
-                assert judge(claim, runs[name].measurements, name).verdict == claim.expected[name], (name, claim.id)
-
     def test_choice_rehearsal_and_evidence_share_no_seed(self) -> None:
         runs = load_record("trans_encoder").runs
         seeds = [set(runs[name].seeds) for name in ("choice", "rehearsal", "study")]

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from companion.lab import judge, load_lesson, load_record
-from companion.lab.evidence import differences, values
+from companion.lab import load_record
+from companion.lab.evidence import values
 from companion.lab.figures import png
 from companion.visual_generalization import figures, method, training, worlds
 from companion.visual_generalization.experiment import RUNNABLE, Config, experiment
 from companion.visual_generalization.method import COMPOSITION, EXTRAPOLATION, RANDOM, SPLITS
 from companion.visual_generalization.models import Shape
 from companion.visual_generalization.training import Recipe
+from tests import rooms
 
 room = importlib.import_module("companion.visual_generalization.experiment")
 LESSON = "visual_generalization"
@@ -32,15 +33,12 @@ def rows():
 def test_a_seed_repeats_and_another_differs(rows) -> None:
     room.fitted.cache_clear()
     room.training_set.cache_clear()
-    first, other = ([row for row in rows if row.seed == seed] for seed in (0, 1))
-    assert experiment(CI, 0, CPU) == first
-    assert [row.value for row in first] != [row.value for row in other]
+    rooms.repeats(lambda seed: experiment(CI, seed, CPU), rows)
     assert np.isfinite([row.value for row in rows]).all()
 
 
 def test_every_claim_finds_its_arms(rows) -> None:
-    for claim in load_lesson(LESSON).claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+    rooms.finds_its_arms(LESSON, rows)
 
 
 def test_six_approaches_of_three_kinds_of_supervision_on_all_splits(rows) -> None:
@@ -51,8 +49,7 @@ def test_six_approaches_of_three_kinds_of_supervision_on_all_splits(rows) -> Non
 
 
 def test_laptop_and_study_differ_in_seeds_alone() -> None:
-    laptop, study = (replace(Config.at(scale), scale="", seeds=0) for scale in ("laptop", "study"))
-    assert laptop == study
+    rooms.laptop_is_study(Config)
 
 
 def test_training_and_test_images_never_meet() -> None:
@@ -122,24 +119,6 @@ def test_the_paper_configuration_runs_on_tiny_data(device: str, monkeypatch, tmp
 
 
 class TestRecord:
-    def test_rehearsal_and_choice_share_no_seed_with_the_evidence(self) -> None:
-        runs = load_record(LESSON).runs
-        others = {*runs["rehearsal"].seeds, *runs["choice"].seeds}
-        assert not others & {*runs["study"].seeds, *runs["laptop"].seeds}
-        assert len(runs["study"].seeds) >= 10
-
-    def test_bounds_stand_three_deviations_from_the_rehearsal(self) -> None:
-        runs = load_record(LESSON).runs
-        for claim in load_lesson(LESSON).claims:
-            for comparison in claim.comparisons() if not claim.sabotages else []:
-                found = differences(claim, comparison, runs["rehearsal"].measurements)
-                assert abs(found.mean() - comparison.margin) >= 3 * found.std(ddof=1), claim.id
-
-    def test_the_study_found_what_is_expected(self) -> None:
-        run = load_record(LESSON).runs["study"]
-        for claim in load_lesson(LESSON).claims:
-            assert judge(claim, run.measurements, "study").verdict == claim.expected["study"], claim.id
-
     def test_every_approach_that_runs_here_was_run(self) -> None:
         run = load_record(LESSON).runs["every approach"]
         for split in SPLITS:
