@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from companion.data.glosses import glosses
-from companion.data.language import minilm
+from companion.data.language import WEIGHT, minilm
 from companion.trans_encoder.method import padded
 from companion.trans_encoder.training import alike
 
@@ -59,11 +59,11 @@ def vocabulary(texts: list[list[int]], rarest: int) -> np.ndarray:
     return np.array([*SPECIAL, *often])
 
 
-def renumbered(texts: list[list[int]], pieces: np.ndarray, total: int) -> list[Tensor]:
-    """The tokenizer's numbers as ours; a word piece that is not in the vocabulary becomes [UNK]."""
-    ours = np.full(total, UNKNOWN)
-    ours[pieces] = np.arange(len(pieces))
-    return [torch.from_numpy(ours[text]) for text in texts]
+def numbering(pieces: np.ndarray, total: int) -> Tensor:
+    """Our number for each of the tokenizer's, (total,) int64; of what is not in the vocabulary, that of [UNK]."""
+    ours = torch.full((total,), UNKNOWN)
+    ours[torch.from_numpy(pieces)] = torch.arange(len(pieces))
+    return ours
 
 
 def hide(ids: Tensor, share: float, vocabulary: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -161,9 +161,10 @@ def main(seed: int, sizes: Pretraining = Pretraining()) -> Path:
     tokenizer, _ = minilm()
     texts = tokenizer(glosses(), truncation=True, max_length=sizes.longest)["input_ids"]
     pieces = vocabulary(texts, sizes.rarest)
-    model, history = pretrain(renumbered(texts, pieces, len(tokenizer)), len(pieces), sizes, seed)
+    ours = numbering(pieces, len(tokenizer))
+    model, history = pretrain([ours[text] for text in texts], len(pieces), sizes, seed)
     weights: Mapping[str, np.ndarray] = {
-        f"weight/{name}": value.numpy().astype(np.float16) for name, value in model.state_dict().items()
+        f"{WEIGHT}{name}": value.numpy().astype(np.float16) for name, value in model.state_dict().items()
     }
     how = json.dumps({"sizes": asdict(sizes), "seed": seed, "nats": history})
     file = Path(__file__).with_name(f"glosses-{seed}.npz")

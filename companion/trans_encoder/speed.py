@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from companion.lab.device import cpu_seconds
 from companion.lab.evidence import Measurement
 from companion.trans_encoder import training
 from companion.trans_encoder.method import BiEncoder, CrossEncoder, Model, Pairs, Rows
@@ -74,9 +75,7 @@ def cost(
         score(sentences[:2])  # the first call pays for what every later one finds ready
         for n in sizes:
             with counted(form) as passes:
-                start = time.process_time()
-                score(sentences[:n])
-                seconds = time.process_time() - start
+                seconds = cpu_seconds(partial(score, sentences[:n]))
             place = f"n = {n}"
             rows += [
                 Measurement(SECONDS, arm, place, seed, seconds),

@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from companion.data.glosses import SentencePairs
-from companion.data.language import minilm, minilm_tokenizer
+from companion.data.language import WEIGHT, minilm, minilm_tokenizer
 from companion.errors import CompanionError
 from companion.trans_encoder.method import Pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-UNKNOWN, WEIGHT = 1, "weight/"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def pieces(tokenizer: PreTrainedTokenizerBase, longest: int, texts: Sequence[str
 
 
 def _of_glosses(name: str, longest: int) -> Start:
-    from companion.trans_encoder.pretrain import Pretraining, network
+    from companion.trans_encoder.pretrain import Pretraining, network, numbering
 
     file = Path(__file__).with_name(f"{name}.npz")
     if not file.is_file():
@@ -72,8 +70,7 @@ def _of_glosses(name: str, longest: int) -> Start:
         }
     encoder, tokenizer = network(Pretraining(), len(known)).bert, minilm_tokenizer()
     encoder.load_state_dict(state)
-    ours = torch.full((len(tokenizer),), UNKNOWN)
-    ours[torch.from_numpy(known)] = torch.arange(len(known))
+    ours = numbering(known, len(tokenizer))
     return Start(
         encoder.eval(), Pretraining.width, lambda texts: [ours[row] for row in pieces(tokenizer, longest, texts)]
     )

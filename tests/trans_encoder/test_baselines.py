@@ -12,7 +12,7 @@ from torch import Tensor
 from companion.data import status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
-from companion.trans_encoder import baselines, checks, method, starts, training
+from companion.trans_encoder import baselines, checks, method, pretrain, starts, training
 from companion.trans_encoder.method import BiEncoder, Pairs
 from companion.trans_encoder.training import Recipe
 
@@ -143,7 +143,7 @@ def test_a_carried_model_knows_a_sentence_again_without_one_of_its_words() -> No
 def test_a_long_text_is_cut_and_an_unknown_word_is_unknown() -> None:
     start = starts.language_model("glosses-0", longest=8)
     assert len(start.read(["a word and a word and a word and a word"])[0]) == 8
-    assert starts.UNKNOWN in start.read(["\u4e2d"])[0].tolist()
+    assert pretrain.UNKNOWN in start.read(["\u4e2d"])[0].tolist()
 
 
 @needs_minilm

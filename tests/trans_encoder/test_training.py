@@ -196,9 +196,9 @@ def test_rare_pieces_leave_the_vocabulary_and_become_unknown() -> None:
     texts = [[101, 7000, 7000, 9, 102], [101, 7000, 2003, 2003, 102]]
     pieces = pretrain.vocabulary(texts, 2)
     assert pieces.tolist() == [*pretrain.SPECIAL, 2003, 7000]
-    found = pretrain.renumbered(texts, pieces, 8000)
-    assert found[0].tolist() == [2, 6, 6, pretrain.UNKNOWN, 3]
-    assert found[1].tolist() == [2, 6, 5, 5, 3]
+    ours = pretrain.numbering(pieces, 8000)
+    assert ours[texts[0]].tolist() == [2, 6, 6, pretrain.UNKNOWN, 3]
+    assert ours[texts[1]].tolist() == [2, 6, 5, 5, 3]
 
 
 def test_a_text_is_read_alone_or_in_two_parts() -> None:
