@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from companion.lab.evidence import FAILS, HOLDS, OPEN
 from companion.lab.report import bound
 
 NONE, STALE, NOT_RUN = "none", " (stale)", "not run"
+JUDGED = (HOLDS, FAILS, OPEN)
 HEADER = ("lesson", "claim", "what is claimed", "required bound", "this run", "recorded run")
 
 
@@ -94,11 +96,25 @@ def counted(board: list[Row]) -> str:
 
 
 def show(board: list[Row]) -> None:
-    """Print the scoreboard to the terminal."""
-    table = Table(*HEADER, title="Scoreboard", show_lines=True)
-    for row in board:
-        table.add_row(*row.cells())
-    Console(markup=False, highlight=False).print(table if board else "There is no lesson yet.")
+    """Print the scoreboard to the terminal, a line a claim; then which verdicts differ from the recorded ones."""
+    console = Console(markup=False, highlight=False)
+    if not board:
+        console.print("There is no lesson yet.")
+        return
+    table = Table(title="Scoreboard", box=box.SIMPLE, expand=True)
+    for name in ("claim", "this run", "recorded"):
+        table.add_column(name, min_width=len(name), no_wrap=True)
+    table.add_column("what is claimed", ratio=1, no_wrap=True)
+    for lesson in lessons_on(board):
+        table.add_row("", "", "", lesson.title, style="bold")
+        for row in (row for row in board if row.lesson == lesson):
+            _, id, claimed, _, run, recorded = row.cells()
+            table.add_row(id, run, recorded, claimed)
+        table.add_section()
+    console.print(table)
+    odd = [f"{row.lesson.title} {row.claim.id}" for row in board if row.run in JUDGED and row.run != row.verdict]
+    said = f"Other than recorded: {', '.join(odd)}" if odd else "No verdict of this run is another than recorded"
+    console.print(f"{counted(board)}.\n{said}.\nWhole sentences and bounds: docs/scoreboard.md.")
 
 
 def markdown(board: list[Row], notebooks: str = "notebooks") -> str:

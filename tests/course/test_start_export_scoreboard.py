@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,23 @@ def test_the_scoreboard_reads_the_notebook_and_the_record(executed_notebook: Pat
 
 def test_a_lesson_without_notebook_reads_not_run(tiny_course: Path) -> None:
     assert {row.run for row in scoreboard.rows(tiny_course)} == {"not run"}
+
+
+def test_the_terminal_has_a_line_a_claim_and_says_what_is_other_than_recorded(
+    executed_notebook: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    board = scoreboard.rows(executed_notebook.parent)
+    scoreboard.show(board)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    assert [sum(line.startswith(f"  {row.claim.id} ") for line in said.splitlines()) for row in board] == [1, 1]
+    assert "No verdict of this run is another than recorded" in said
+    odd = replace(board[0], run="open", recorded="holds")
+    scoreboard.show([odd, *board[1:]])
+    assert f"Other than recorded: {odd.lesson.title} {odd.claim.id}" in capsys.readouterr().out
+    scoreboard.show([])
+    assert capsys.readouterr().out == "There is no lesson yet.\n"
 
 
 def test_a_lie_in_the_numbers_or_the_verdict_is_found(executed_notebook: Path) -> None:
