@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-OFFLINE = Path(__file__).parent / "offline"
+OFFLINE, SHARED = (Path(__file__).parent / folder for folder in ("offline", "shared"))
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 sys.path.insert(0, str(OFFLINE))
-sys.path.append(str(Path(__file__).parents[1]))  # for tests.rooms, which the rooms' tests share
+sys.path.insert(0, str(SHARED))
 import network_denied  # noqa: E402, F401
 
 

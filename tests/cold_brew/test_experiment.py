@@ -4,12 +4,12 @@ import importlib
 from dataclasses import replace
 
 import pytest
+import rooms
 import torch
 
 from companion import data
 from companion.cold_brew import arms
 from companion.cold_brew.experiment import Config, build_world, experiment, rewire
-from tests import rooms
 
 room = importlib.import_module("companion.cold_brew.experiment")  # the room's face has a function of this name
 CPU = torch.device("cpu")

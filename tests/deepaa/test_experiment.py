@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion import data
@@ -17,7 +18,6 @@ from companion.deepaa.experiment import ARMS, DEEPAA, LIES, NO_STD, NONE, RAND, 
 from companion.errors import CompanionError
 from companion.lab import load_record, values
 from companion.lab.figures import png
-from tests import rooms
 
 room = importlib.import_module("companion.deepaa.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion import data
@@ -18,7 +19,6 @@ from companion.diva.experiment import Config, experiment
 from companion.diva.tasks import draw, lie, with_core, with_lies
 from companion.lab import load_record, values
 from companion.lab.figures import png
-from tests import rooms
 
 room = importlib.import_module("companion.diva.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.data import real_dir, status
@@ -19,7 +20,6 @@ from companion.giant.downstream import Downstream
 from companion.giant.experiment import Config, experiment
 from companion.lab import load_record, values
 from companion.lab.figures import png
-from tests import rooms
 
 room = importlib.import_module("companion.giant.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.data import real_dir, status
@@ -17,7 +18,6 @@ from companion.grda.arms import NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, g
 from companion.grda.experiment import ALL, PUBLISHED, SOURCES, TARGETS, THIRDS, Config, experiment
 from companion.lab.evidence import values
 from companion.lab.figures import png
-from tests import rooms
 
 room = importlib.import_module("companion.grda.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

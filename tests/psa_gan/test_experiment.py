@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion import data
@@ -18,7 +19,6 @@ from companion.psa_gan import figures, panel, story
 from companion.psa_gan.arms import BOOTSTRAP, CONTEXT, PSA, RECURRENT, Sizes
 from companion.psa_gan.experiment import ALONE, MORE, REAL, WINDOWS, Config, bench, experiment, few_windows
 from companion.psa_gan.training import Recipe
-from tests import rooms
 
 room = importlib.import_module("companion.psa_gan.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

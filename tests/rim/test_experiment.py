@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.data import real_dir, status
@@ -17,7 +18,6 @@ from companion.rim import arms, figures, matching, method, speed
 from companion.rim.arms import EMA, GRU, HP, USER, Choices, Clock
 from companion.rim.experiment import ITEMREC, TEST, USERREC, Config, experiment
 from companion.rim.method import Recipe, Training
-from tests import rooms
 
 room = importlib.import_module("companion.rim.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

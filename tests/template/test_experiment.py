@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import rooms
 import torch
 
 from companion._template import figures
@@ -13,7 +14,6 @@ from companion._template.method import exact_risk
 from companion.lab import Measurement, judge, load_lesson
 from companion.lab.evidence import Arm, by_seed
 from companion.lab.figures import png
-from tests import rooms
 
 CPU = torch.device("cpu")
 LAPTOP = Config.at("laptop")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.data import real_dir, status
@@ -16,7 +17,6 @@ from companion.lab.figures import png
 from companion.trajectory_attribution import figures, method
 from companion.trajectory_attribution.arms import ALONE, ARMS, ORDINARY, SUBSETS, Sizes
 from companion.trajectory_attribution.experiment import Config, experiment
-from tests import rooms
 
 room = importlib.import_module("companion.trajectory_attribution.experiment")
 LESSON = "trajectory_attribution"

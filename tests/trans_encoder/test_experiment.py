@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.data import real_dir, status
@@ -30,7 +31,6 @@ from companion.trans_encoder.arms import (
 from companion.trans_encoder.experiment import Config, experiment
 from companion.trans_encoder.starts import Start
 from companion.trans_encoder.training import Recipe
-from tests import rooms
 
 room = importlib.import_module("companion.trans_encoder.experiment")  # the face of the room has such a function
 CPU = torch.device("cpu")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rooms
 import torch
 
 from companion.lab import load_record
@@ -17,7 +18,6 @@ from companion.visual_generalization.experiment import RUNNABLE, Config, experim
 from companion.visual_generalization.method import COMPOSITION, EXTRAPOLATION, RANDOM, SPLITS
 from companion.visual_generalization.models import Shape
 from companion.visual_generalization.training import Recipe
-from tests import rooms
 
 room = importlib.import_module("companion.visual_generalization.experiment")
 LESSON = "visual_generalization"
