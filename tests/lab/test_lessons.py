@@ -122,8 +122,9 @@ class TestLesson:
                 others = [m for m in study if m.seed != seed]
                 assert judge(claim, others, "study").verdict == claim.expected["study"], (claim.id, seed)
 
-    def test_the_learner_sees_at_least_three_seeds(self, lesson):
+    def test_the_learner_sees_at_least_three_seeds_and_the_record_ten(self, lesson):
         assert config_of(lesson, "laptop").seeds >= 3
+        assert min(len(load_record(lesson.name).runs[scale].seeds) for scale in ("laptop", "study")) >= 10
 
 
 def config_of(lesson, scale):
