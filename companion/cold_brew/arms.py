@@ -150,7 +150,7 @@ def _batch(world: World, pool: Tensor) -> Tensor:
 def train_mlp(world: World, recipe: Recipe, soft: Tensor | None = None) -> Tensor:
     """An MLP on features: on the labels, or on the teacher's soft labels (N, classes) of all non-isolated nodes.
 
-    The distilled MLP gets the width and the number of steps that the student's two networks have together.
+    The distilled MLP is as wide as the wider of the student's two networks, and gets the steps of both together.
     """
     _start(world)
     split = world.split
