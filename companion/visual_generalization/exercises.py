@@ -215,7 +215,8 @@ EXERCISES = (
         stars=3,
         minutes=30,
         statement="Write `my_split(sizes)` for sizes (6, 10, 8, 8): a bool mask, True where an image trains. "
-        "values may leave fewer than a third of the values of another factor.",
+        "Of any two factors some pairs of values are held out, every value trains, and no two values may leave fewer "
+        "than a third of the values of another factor.",
         check=check_split,
         hints=("Hold out pairs of values.", "Diagonals, such as (a + 2 b) % 5 == 0, are fair."),
         solution=solve_split,
