@@ -2,6 +2,7 @@
 
 import importlib
 import random
+import re
 
 import pytest
 
@@ -110,6 +111,14 @@ class TestLesson:
                 room = {HOLDS: 1, FAILS: -1, OPEN: 0}[claim.expected["study"]] * (seen.mean() - comparison.margin)
                 assert room >= 3 * seen.std(ddof=1) or claim.expected["study"] == OPEN, (claim.id, seen.mean())
 
+    def test_a_bound_quotes_the_rehearsal_as_it_is_recorded(self, lesson):
+        rehearsal = load_record(lesson.name).runs["rehearsal"].measurements
+        for claim in lesson.claims:
+            for comparison in claim.comparisons() if "ehearsal" in claim.why and not claim.sabotages else []:
+                seen = differences(claim, comparison, rehearsal)
+                assert quoted(seen.mean(), claim.why), (claim.id, seen.mean(), claim.why)
+                assert quoted(seen.std(ddof=1), claim.why), (claim.id, seen.std(ddof=1), claim.why)
+
     def test_no_verdict_hangs_on_which_seeds(self, lesson):
         """Nineteen in twenty learners who begin with another seed see the expected verdict; no study seed decides."""
         runs, live = load_record(lesson.name).runs, config_of(lesson, "laptop").seeds
@@ -125,6 +134,17 @@ class TestLesson:
     def test_the_learner_sees_at_least_three_seeds_and_the_record_ten(self, lesson):
         assert config_of(lesson, "laptop").seeds >= 3
         assert min(len(load_record(lesson.name).runs[scale].seeds) for scale in ("laptop", "study")) >= 10
+
+
+def quoted(value, text):
+    """True if some number in the text is this one, to the digits that it has there."""
+    numbers = [(float(number), len(number.partition(".")[2])) for number in re.findall(r"\d+(?:\.\d+)?", text)]
+    return any(abs(number - abs(value)) <= 0.5 * 10**-digits + 1e-9 for number, digits in numbers)
+
+
+def test_a_number_is_quoted_to_the_digits_it_has():
+    assert quoted(-1.26, "rehearsal -1.3, standard deviation 0.2")
+    assert not quoted(1.26, "rehearsal +1.2 of 3")
 
 
 def config_of(lesson, scale):
