@@ -163,21 +163,21 @@ def record(
 def bench(threads: tuple[int, ...], jobs: int, notebooks: Path | None) -> int:
     """Publish what every notebook costs, at ci and laptop scale, and whether its verdicts come back.
 
-    The page is docs/benchmark.md.
+    The page is docs/benchmark.md; it is written after every whole run, so an hour that is cut is not lost.
     """
     from companion.course import bench as table
     from companion.course import runner
     from companion.course.places import notebooks_folder, repository, write_whole
 
-    paths = runner.pick((), notebooks_folder(notebooks))
-    plan = [("ci", 1), *(("laptop", number) for number in threads)]
-    runs = [table.measure(paths, scale, number, jobs) for scale, number in plan]
-    page = table.markdown(runs, jobs)
-    click.echo(page)
-    code = _exit_code({row.status for run in runs for row in run.outcomes})
-    if not code:
-        write_whole(repository() / BENCHMARK, page)
-    return code
+    paths, runs = runner.pick((), notebooks_folder(notebooks)), []
+    for scale, number in [("ci", 1), *(("laptop", number) for number in threads)]:
+        runs.append(table.measure(paths, scale, number, jobs))
+        if code := _exit_code({row.status for row in runs[-1].outcomes}):
+            runner.show(runs[-1].outcomes, scale)
+            return code
+        write_whole(repository() / BENCHMARK, table.markdown(runs, jobs))
+    click.echo(table.markdown(runs, jobs))
+    return 0
 
 
 # -------------------------------------------------------------------- data and machine

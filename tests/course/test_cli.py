@@ -52,6 +52,22 @@ def test_an_absent_device_is_one_sentence(tiny_notebook: Path, capsys) -> None:
     assert "PyTorch finds none on this machine" in capsys.readouterr().err
 
 
+def test_the_benchmark_is_published_and_a_failed_run_leaves_the_page(tiny_notebook: Path, capsys) -> None:
+    call("bench", "--threads", "1")
+    page = tiny_notebook.parents[1] / cli.BENCHMARK
+    text = page.read_text("utf-8")
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
+        "Run 1: ci scale, one thread",
+        "Run 2: laptop scale, one thread",
+    ]
+    assert text in capsys.readouterr().out
+    broken = tiny_notebook.read_text("utf-8").replace("print(", "prnt(")
+    tiny_notebook.write_text(broken, "utf-8")
+    call("bench", "--threads", "1", code=1)
+    assert "NameError" in capsys.readouterr().out
+    assert page.read_text("utf-8") == text
+
+
 @pytest.mark.parametrize("command", sorted(cli.cli.commands))
 def test_every_command_has_help(command: str, capsys) -> None:
     call(command, "--help")
