@@ -14,7 +14,6 @@ import joblib
 from companion.course import results, runner, syllabus
 from companion.course.places import build_folder
 from companion.course.runner import Outcome
-from companion.lab import Lesson
 
 TARGETS = "15 CPU seconds at ci, 60 at laptop (120 for the three lessons that train longest), and below 1,500 MB"
 
@@ -38,7 +37,7 @@ def measure(notebooks: Sequence[Path], scale: str, threads: int, jobs: int) -> R
 
 
 def _differences(path: Path, kept: Path) -> list[str]:
-    lesson = next((lesson for lesson in syllabus.lessons(hidden=True) if lesson.notebook == path.name), None)
+    lesson = syllabus.lesson_of(path)
     if lesson is None or not (kept / path.name).is_file():
         return []
     committed, fresh = (results.judgements(results.read(each)) for each in (path, kept / path.name))
@@ -70,11 +69,11 @@ def _verdicts(run: Run) -> list[str]:
     if run.scale != "laptop":
         return []
     said = "Every verdict is that of the committed notebooks, every mean within its claim's tolerance."
-    return [*(f"- {line}" for line in run.differences or []), *([] if run.differences else [said]), ""]
+    return [*([f"- {line}" for line in run.differences] or [said]), ""]
 
 
 def _table(run: Run) -> list[str]:
-    stated = {lesson.notebook: _stated(lesson, run.scale) for lesson in syllabus.lessons()}
+    stated = {lesson.notebook: getattr(lesson.budget, f"{run.scale}_cpu_s") for lesson in syllabus.lessons()}
     rows = [
         f"| {row.notebook} | {row.cpu_s:.0f} | {stated.get(row.notebook, '')} | {row.wall_s:.0f} | {row.peak_mb} | "
         f"{row.status} |"
@@ -84,7 +83,3 @@ def _table(run: Run) -> list[str]:
     peak = max(row.peak_mb for row in run.outcomes)
     head = ["| notebook | CPU s | stated | wall s | peak MB | status |", "|---|---:|---:|---:|---:|---|"]
     return [*head, *rows, f"| all | {cpu:.0f} | | {wall:.0f} | {peak} | |"]
-
-
-def _stated(lesson: Lesson, scale: str) -> str:
-    return str(getattr(lesson.budget, f"{scale}_cpu_s"))

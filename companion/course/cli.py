@@ -175,8 +175,9 @@ def bench(threads: tuple[int, ...], jobs: int, notebooks: Path | None) -> int:
         if code := _exit_code({row.status for row in runs[-1].outcomes}):
             runner.show(runs[-1].outcomes, scale)
             return code
-        write_whole(repository() / BENCHMARK, table.markdown(runs, jobs))
-    click.echo(table.markdown(runs, jobs))
+        page = table.markdown(runs, jobs)
+        write_whole(repository() / BENCHMARK, page)
+    click.echo(page)
     return 0
 
 

@@ -55,7 +55,7 @@ class Page:
 
 def read_page(path: Path) -> Page:
     """Read a notebook and find the lesson that it belongs to."""
-    lesson = next((lesson for lesson in syllabus.lessons(hidden=True) if lesson.notebook == path.name), None)
+    lesson = syllabus.lesson_of(path)
     found = importlib.import_module(f"{PACKAGE}.{lesson.name}.exercises").EXERCISES if lesson else ()
     # The public reader would repair what the contract is to find.
     return Page(path, nbformat.v4.reads(json.dumps(results.read(path))), lesson, tuple(found))

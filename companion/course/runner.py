@@ -18,7 +18,7 @@ from companion.course import results, syllabus
 from companion.course.places import FIRST, build_folder, write_whole
 from companion.course.processes import Finished, last_line, workers
 from companion.errors import CompanionError
-from companion.lab import SCALES, Lesson
+from companion.lab import SCALES
 from companion.lab.device import check_seed, resolve_device
 
 CELL_SECONDS = {"ci": 600, "laptop": 1800, "study": 6 * 3600, "paper": 7 * 24 * 3600}
@@ -115,7 +115,7 @@ def _run_all(todo: Sequence[_Job], given: dict[str, Any], jobs: int, threads: in
 
 def _command(job: _Job, given: dict[str, Any]) -> list[str]:
     job.target.unlink(missing_ok=True)
-    parameters = given if _lesson_of(job.source) else {}
+    parameters = given if syllabus.lesson_of(job.source) else {}
     seconds = CELL_SECONDS[given["scale"]]
     return ["companion.course.execute", str(job.source), str(job.target), json.dumps(parameters), str(seconds)]
 
@@ -129,11 +129,7 @@ def _outcome(job: _Job, finished: Finished, scale: str) -> Outcome:
     if outcome.error:
         return outcome
     found = results.verdicts(results.read(job.target))
-    return replace(outcome, status=PASSED, verdicts=results.summary(found, _lesson_of(job.source), scale))
-
-
-def _lesson_of(path: Path) -> Lesson | None:
-    return next((lesson for lesson in syllabus.lessons(hidden=True) if lesson.notebook == path.name), None)
+    return replace(outcome, status=PASSED, verdicts=results.summary(found, syllabus.lesson_of(job.source), scale))
 
 
 def _code_cells(path: Path) -> int:

@@ -30,6 +30,11 @@ def choose(names: Sequence[str], hidden: bool = True) -> list[Lesson]:
     return sorted(chosen.values(), key=lambda lesson: lesson.number)
 
 
+def lesson_of(path: Path) -> Lesson | None:
+    """The lesson that a notebook belongs to, the template included; None for the first page."""
+    return next((lesson for lesson in lessons(hidden=True) if lesson.notebook == path.name), None)
+
+
 def _keys(lesson: Lesson) -> set[str]:
     return {lesson.name, str(lesson.number), f"{lesson.number:02d}", lesson.notebook}
 
