@@ -7,3 +7,7 @@ class CompanionError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows of it: the sentence, without the stack above it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class DataMissing(CompanionError):
+    """A data set that the user must bring is not here."""

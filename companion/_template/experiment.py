@@ -110,3 +110,6 @@ def one_outlier(config: Config, seed: int, generator: torch.Generator, device: t
 
 # The margins of the claims were fixed on this run; its seeds give no evidence.
 FURTHER = {"rehearsal": Plan(experiment, replace(Config.at("laptop"), seeds=10), first_seed=100)}
+
+# What is cut for the run that the tests repeat.
+REDUCED = {"ci": {}, "rehearsal": {"draws": 200}}

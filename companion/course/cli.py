@@ -132,9 +132,11 @@ def pages(notebooks: Path | None) -> None:
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: 10 or more; fewer at ci]")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--harmless", metavar="REASON", help="Measure nothing; declare that the code's change moves no number.")
+@click.option("--reduced", is_flag=True, help="Make only the reduced runs (one seed, seconds) that the tests repeat.")
 @JOBS
 def record(
-    lessons: tuple[str, ...], scale: str | None, seeds: int | None, device: str, harmless: str | None, jobs: int
+    lessons: tuple[str, ...], scale: str | None, seeds: int | None, device: str, harmless: str | None, reduced: bool,
+    jobs: int,
 ) -> None:
     """Make the recorded evidence of LESSONS (their record.json) from many seeds.
 
@@ -144,6 +146,11 @@ def record(
     from companion.lab.records import further_runs
 
     for lesson in syllabus.choose(lessons):
+        if reduced:
+            fresh = records.record_reduced(lesson.name, (scale,) if scale else ())
+            for name, run in fresh.items():
+                click.echo(f"{lesson.name}, {name}, reduced: {run.stamp['cpu_seconds']} CPU seconds.")
+            continue
         if harmless is not None:
             stale = records.declare_harmless(lesson.name, harmless)
             click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing: the record is fresh'}.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,7 +21,7 @@ from companion.course.processes import last_line, workers
 from companion.errors import CompanionError
 from companion.lab import SCALES, Config, Measurement, Record, load_record, source_hash
 from companion.lab.lesson import folder_of
-from companion.lab.records import Run, plan_of
+from companion.lab.records import Run, plan_of, reduced_studies
 
 FEWEST_SEEDS = 10
 RECORDED = ("ci", "laptop", "study")
@@ -70,8 +72,55 @@ def declare_harmless(lesson: str, reason: str) -> list[str]:
     ]
     if notes:
         kept = [note for note in old.harmless if note["scale"] not in stale]
-        _write(lesson, Record(old.runs, (*kept, *notes)))
+        _write(lesson, Record(old.runs, (*kept, *notes), old.reduced))
     return stale
+
+
+def record_reduced(lesson: str, only: tuple[str, ...] = ()) -> dict[str, Run]:
+    """Run every reduced study of a lesson (or those named in `only`) and store its numbers beside the full runs."""
+    fresh = run_reduced(lesson, only)
+    old = load_record(lesson)
+    missing = set(only or reduced_studies(lesson)) - fresh.keys()
+    if missing:
+        raise CompanionError(f"{lesson}: the data of {', '.join(sorted(missing))} is not here; nothing was stored.")
+    merged = {name: {**old.reduced, **fresh}[name] for name in reduced_studies(lesson) if name in {**old.reduced, **fresh}}
+    _write(lesson, Record(old.runs, old.harmless, merged))
+    return fresh
+
+
+def run_reduced(lesson: str, only: tuple[str, ...] = ()) -> dict[str, Run]:
+    """The reduced studies of a lesson, run now in a process of their own; those whose data is not here are absent."""
+    with workers(1) as submit:
+        finished = submit(["companion.course.measure", "--reduced", lesson, *only]).result()
+    if finished.returncode:
+        raise CompanionError(f"{lesson}: a reduced run failed: {last_line(finished.stderr)}")
+    runs = {}
+    for name, part in json.loads(last_line(finished.stdout)).items():
+        stamp = {"config": part["config"], "versions": versions(), "cpu_seconds": round(part["cpu_seconds"], 1), "date": _today()}
+        runs[name] = Run(stamp, tuple(Measurement(*row) for row in part["measurements"]))
+    return runs
+
+
+def versions() -> dict[str, str]:
+    """What decides the last digits of a number: Python, the numerical libraries, and the processor."""
+    names = ("torch", "numpy", "scipy", "scikit-learn")
+    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    return {**found, "processor": processor()}
+
+
+def processor() -> str:
+    """The processor's name and the vector instructions that PyTorch uses on it."""
+    import torch
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    facts = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
+    named = {key.strip(): value.strip() for key, value in facts.items()}
+    model = " ".join(named[key] for key in ("model name", "cpu family", "model") if key in named)
+    blas = os.environ.get("OPENBLAS_CORETYPE", "")
+    return " ".join(filter(None, [model or platform.processor(), torch.backends.cpu.get_cpu_capability(), blas]))
 
 
 # -------------------------------------------------------------------- seeds
@@ -140,7 +189,7 @@ def _store(lesson: str, scale: str, run: Run) -> Run:
     runs = {**old.runs, scale: run}
     kept = tuple(note for note in old.harmless if note["scale"] != scale)
     order = [*filter(runs.__contains__, SCALES), *sorted(runs.keys() - set(SCALES))]
-    _write(lesson, Record({name: runs[name] for name in order}, kept))
+    _write(lesson, Record({name: runs[name] for name in order}, kept, old.reduced))
     return load_record(lesson).runs[scale]
 
 

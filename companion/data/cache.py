@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import platformdirs
 
 from companion.data.catalogue import DataCard, card
-from companion.errors import CompanionError
+from companion.errors import CompanionError, DataMissing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ def verify(name: str) -> None:
         return
     if not chosen.sources:
         changed = f"{chosen.title} has files that are not the published ones. " if state == "corrupt" else ""
-        raise CompanionError(changed + how_to_bring(chosen))
+        raise (DataMissing if state == "missing" else CompanionError)(changed + how_to_bring(chosen))
     raise CompanionError(f"{chosen.title} {_TROUBLE[state]}; run `python -m companion data fetch {name}`.")
 
 
@@ -104,7 +104,7 @@ def brought(name: str, file: str) -> Path:
     """One file of a set that is a folder, as those are that the user brings; an error says where to get it."""
     found = path(name) / file
     if not found.is_file():
-        raise CompanionError(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
+        raise DataMissing(f"{card(name).title} lacks the file {file}; get it from {card(name).homepage}.")
     return found
 
 

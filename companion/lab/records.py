@@ -6,7 +6,8 @@ import ast
 import hashlib
 import importlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ class Run:
         """The seeds that were measured, ascending."""
         return sorted({m.seed for m in self.measurements})
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, digits: int = 6) -> dict[str, Any]:
         """One line per arm: metric, method, setting, values in the order of `seeds`; and a checksum of it all."""
         seeds = self.seeds
         arms: dict[tuple[str, str, str], dict[int, float]] = {}
         for m in self.measurements:
-            arms.setdefault((m.metric, m.method, m.setting), {})[m.seed] = float(f"{m.value:.6g}")
+            arms.setdefault((m.metric, m.method, m.setting), {})[m.seed] = float(f"{m.value:.{digits}g}")
         series = [[*arm, [values.get(seed) for seed in seeds]] for arm, values in arms.items()]
         raw = {"stamp": self.stamp, "seeds": seeds, "series": series}
         return {**raw, "checksum": _checksum(raw)}
@@ -62,6 +63,7 @@ class Record:
 
     runs: dict[str, Run]
     harmless: tuple[dict[str, str], ...] = ()
+    reduced: Mapping[str, Run] = field(default_factory=dict)
 
     def fresh(self, run: str, source: str) -> bool:
         """True if the run was made by this source (see `source_hash`), or the change since was declared harmless."""
@@ -73,7 +75,9 @@ class Record:
     def dumps(self) -> str:
         """JSON with one line per arm, so that a change reads well in a diff."""
         runs = {scale: run.as_dict() for scale, run in self.runs.items()}
-        return json.dumps({"harmless": list(self.harmless), "runs": runs}, ensure_ascii=False, cls=_RowPerLine) + "\n"
+        reduced = {name: run.as_dict(digits=12) for name, run in self.reduced.items()}
+        raw = {"harmless": list(self.harmless), "runs": runs, "reduced": reduced}
+        return json.dumps(raw, ensure_ascii=False, cls=_RowPerLine) + "\n"
 
 
 class _RowPerLine(json.JSONEncoder):
@@ -96,7 +100,8 @@ def load_record(name: str) -> Record:
         return Record({})
     try:
         raw = json.loads(path.read_text("utf-8"))
-        return Record({scale: Run.from_dict(run) for scale, run in raw["runs"].items()}, tuple(raw["harmless"]))
+        runs, reduced = ({n: Run.from_dict(r) for n, r in raw.get(kind, {}).items()} for kind in ("runs", "reduced"))
+        return Record(runs, tuple(raw["harmless"]), reduced)
     except (ValueError, KeyError, TypeError) as error:
         raise CompanionError(
             f"record.json of {name!r} is damaged ({error}); restore it from version control."
@@ -119,6 +124,19 @@ def plan_of(lesson: str, run: str) -> Plan:
 def further_runs(lesson: str) -> dict[str, Plan]:
     """The runs that a lesson records beside its scales."""
     return getattr(importlib.import_module(f"{PACKAGE}.{lesson}.experiment"), "FURTHER", {})
+
+
+def reduced_studies(lesson: str) -> dict[str, Plan]:
+    """The reduced version of every stored study: the same code at a size of seconds, on the study's first seed.
+
+    A lesson's `REDUCED` names, for each stored run, the fields of its configuration that are cut. The scales "laptop"
+    and "study" need an entry of their own only where they run code that "ci" does not.
+    """
+    cuts = importlib.import_module(f"{PACKAGE}.{lesson}.experiment").REDUCED
+    plans = {run: plan_of(lesson, run) for run in cuts}
+    return {
+        run: replace(plan, config=replace(plan.config, seeds=1, **cuts[run])) for run, plan in plans.items()
+    }
 
 
 def source_hash(name: str, run: str) -> str:
