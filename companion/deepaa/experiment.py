@@ -289,3 +289,11 @@ FURTHER = {
     "doubts": Plan(doubts, replace(LAPTOP, seeds=4), first_seed=500),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }
+
+# What is cut for the runs that the tests repeat.
+REDUCED: dict[str, dict] = {
+    "ci": {},
+    **{run: {"sizes": (150, 100, 100, 1000), "recipe": Config.at("ci").recipe, "epochs": 8} for run in FURTHER},
+    "epochs": {"sizes": (150, 100, 100, 1000), "recipe": Config.at("ci").recipe, "epochs": 4},
+    "natural colour images": {"sizes": (300, 200, 200, 500), "recipe": Config.at("ci").recipe, "epochs": 8},
+}

@@ -211,3 +211,23 @@ FURTHER = {
     "pedestrians": Plan(pedestrians, replace(STREET, stride=3, walking=Sizes(epochs=5, batch=128), seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }
+
+# What is cut for the runs that the tests repeat.
+REDUCED: dict[str, dict] = {"ci": {}, "cost": {"test_scenes": 12}} | {
+    run: {
+        "scenes": 100,
+        "test_scenes": 100,
+        "walking": Sizes(epochs=3, batch=128, unit=4.0),
+        "playing": Sizes(epochs=2, batch=128, unit=10.0),
+        "stride": 18,
+        "test_stride": 36,
+        **further,
+    }
+    for run, further in {
+        "choice": {},
+        "rehearsal": {},
+        "larger world": {"scenes": 300},
+        "drop all": {},
+        "pedestrians": {"stride": 30},
+    }.items()
+}
