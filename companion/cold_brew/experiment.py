@@ -236,3 +236,14 @@ FURTHER = {
     "Cora": Plan(experiment, replace(STUDY, data="Cora", per_class=86)),
     "CiteSeer": Plan(experiment, replace(STUDY, data="CiteSeer", per_class=100)),
 }
+
+# What is cut for the runs that the tests repeat.
+SMALL = {"min_count": 5, "features": 64, "hidden": 32, "steps": 20}
+REDUCED = {
+    "ci": {},
+    "choice": {"min_count": 5, "features": 32, "hidden": 16, "steps": 10},
+    "rehearsal": {**SMALL, "validation": 1000},
+    "label-rich": SMALL,
+    "Cora": {"hidden": 16, "steps": 20},
+    "CiteSeer": {"hidden": 16, "steps": 10},
+}

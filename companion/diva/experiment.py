@@ -229,3 +229,7 @@ FURTHER = {
     "whole network": Plan(whole, replace(LAPTOP, seeds=10)),
     "cost": Plan(cost, replace(STUDY, seeds=1)),
 }
+
+# What is cut for the runs that the tests repeat.
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
+REDUCED = {"ci": {}, "rehearsal": SMALL, "fallback": SMALL, "whole network": SMALL, "cost": SMALL}

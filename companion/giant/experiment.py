@@ -234,3 +234,15 @@ FURTHER = {
     "layers": Plan(layers, LAYERS),
     "cost": Plan(cost, replace(STUDY, seeds=1)),
 }  # fmt: skip
+
+# What is cut for the runs that the tests repeat.
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
+REDUCED = {
+    "ci": {},
+    "choice": {**SMALL, "validation": 1000},
+    "rehearsal": {**SMALL, "validation": 1000},
+    "wider": SMALL,
+    "Cora": {**SMALL, "pieces": 24},
+    "layers": {"min_count": 40, "pieces": 8, "budget": LAYERS.budget._replace(passes=2), "mlp": SMALL["mlp"], "gcn": SMALL["gcn"]},
+    "cost": {},
+}

@@ -213,3 +213,24 @@ FURTHER = {
     ),
     "settings": Plan(search, Search(seeds=3)),
 }
+
+# What is cut for the runs that the tests repeat.
+QUICK = Sizes(width=16, embed_steps=50, epochs=3, half_life=2)
+GAMES = (
+    Search(names=("paw",), samples=40, epochs=2),
+    Search(names=("paw, wrong graph",), players=("GRDA",), samples=40, epochs=2),
+)
+REDUCED = {
+    "ci": {},
+    "laptop": {"sizes": QUICK, "small": Config.SIZES["ci"]["small"]},
+    "study": {"sizes": QUICK, "small": GAMES},
+    "choice": {"sizes": QUICK, "small": GAMES},
+    "choice temperatures": {"sizes": Sizes(width=16, k=4, embed_steps=50, epochs=2, batch=12, half_life=2)},
+    "choice settings": {"samples": 40, "epochs": 1, "rounds": 1, "width": 8},
+    "rehearsal": {"sizes": QUICK, "small": GAMES},
+    "free angles": {"sizes": QUICK},
+    PUBLISHED: {"sizes": QUICK},
+    "DG-60": {"sizes": Sizes(width=16, embed_steps=50, epochs=2, batch=10, half_life=2)},
+    "temperatures": {"sizes": Sizes(width=16, k=4, embed_steps=50, epochs=2, batch=12, half_life=2)},
+    "settings": {"samples": 40, "epochs": 1, "rounds": 1, "width": 8},
+}

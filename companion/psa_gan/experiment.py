@@ -278,3 +278,21 @@ FURTHER = {
         ),
     ),
 }
+
+# What is cut for the runs that the tests repeat.
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
+FAST = {**SMALL, "encoder": (60, 32, 7), "judged": 300, "made": 40}
+REDUCED = {
+    "ci": {"encoder": (100, 32, 7)},
+    "choice": {**FAST, "sizes": Sizes(channels=4, batch=8, steps=4)},
+    "rehearsal": FAST,
+    "three times longer": FAST,
+    "length 256, equal steps": {**FAST, "sizes": Sizes(channels=4, batch=8, steps=8)},
+    "length 256, equal seconds": {
+        **FAST,
+        "sizes": Sizes(channels=4, batch=8),
+        "steps": ((NO_ATTENTION, 8), (NEITHER, 8), (RECURRENT, 4)),
+    },
+    "M4 hourly": {**FAST, "timed": (64, 16, 1)},
+    "paper's shapes": {**FAST, "sizes": Sizes(channels=8, batch=8, steps=4), "timed": (64, 8, 1)},
+}

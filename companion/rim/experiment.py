@@ -262,3 +262,12 @@ FURTHER = {
     "latest-small": Plan(experiment, replace(LAPTOP, data="ml_latest_small", seeds=5)),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }
+
+# What is cut for the runs that the tests repeat.
+SMALL = {
+    name: value for name, value in Config.SIZES["ci"].items() if name not in ("seeds", "choices")
+}
+SHORT = {**SMALL, "choices": LAPTOP.choices._replace(gru=Recipe(0.024, 1), transformer=Recipe(6e-3, 1))}
+REDUCED = {
+    "ci": {}, "study": SHORT, "choice": SMALL, "rehearsal": SHORT, "clean": SHORT, "latest-small": SHORT, "cost": {},
+}  # fmt: skip

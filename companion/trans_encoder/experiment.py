@@ -296,3 +296,15 @@ FURTHER = {
     ),
     "cost": Plan(cost, replace(STUDY, seeds=3)),
 }  # fmt: skip
+
+# What is cut for the runs that the tests repeat.
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
+TINY = {"trained": 32, "held": 16, "models": ("glosses-0",), "timed": False}
+REDUCED = {
+    "ci": {},
+    "choice": {**TINY, "trained": 64},
+    "rehearsal": {**SMALL, "models": ("glosses-0",)},
+    "thousands": {**SMALL, "cycles": 2},
+    "STS-B": {**TINY, "recipes": MINILM},
+    "cost": SMALL,
+}

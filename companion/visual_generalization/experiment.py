@@ -289,3 +289,10 @@ FURTHER = {
     ),
     "cost": Plan(cost, replace(LAPTOP, seeds=1)),
 }
+
+# What is cut for the runs that the tests repeat.
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
+TINY = {**SMALL, "images": 200, "test": 100, "single": 40}
+REDUCED = {
+    "ci": {}, "choice": TINY, "rehearsal": SMALL, "every approach": TINY, "coloured room": TINY, "cost": TINY,
+}  # fmt: skip
