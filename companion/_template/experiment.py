@@ -12,14 +12,14 @@ from torch import Tensor
 from companion._template.baselines import in_groups, observation, oracle, with_strength
 from companion._template.method import james_stein, positive_part
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 OUTLIER = "one outlier"
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The arms that a claim names are there at every scale; only `draws` and seeds change."""
 
     seeds: int = 5
@@ -109,7 +109,7 @@ def one_outlier(config: Config, seed: int, generator: torch.Generator, device: t
 
 
 # The margins of the claims were fixed on this run; its seeds give no evidence.
-FURTHER = {"rehearsal": Plan(experiment, replace(Config.at("laptop"), seeds=10), first_seed=100)}
+FURTHER = {"rehearsal": Study(experiment, replace(Config.at("laptop"), seeds=10), first_seed=100)}
 
 # What is cut for the run that the tests repeat.
 REDUCED = {"ci": {}, "rehearsal": {"draws": 200}}

@@ -11,7 +11,7 @@ from torch import Tensor
 from companion._template.experiment import OUTLIER, place
 from companion._template.method import exact_risk, own_strength
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, new_figure, seed_dots, seed_lines
+from companion.lab.plots import DASHES, INK, MARKERS, new_figure, seed_dots, seed_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

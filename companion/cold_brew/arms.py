@@ -23,7 +23,7 @@ from companion.cold_brew.method import (
     teacher_memory,
     virtual_neighbours,
 )
-from companion.lab.sampling import NeighbourSampler
+from companion.lab.neighbor_sampling import NeighborSampler
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class World:
     steps: int
     batch: int
     eta: float
-    sampler: NeighbourSampler | None = None
+    sampler: NeighborSampler | None = None
 
     @property
     def keys(self) -> Tensor:

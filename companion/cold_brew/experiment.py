@@ -17,15 +17,15 @@ from companion.cold_brew.arms import Recipe, StudentRecipe, World, train_gnn, tr
 from companion.cold_brew.method import SEGNN, ColdStart, StudentMLPs, accuracy, adjacency, cold_start, teacher_memory
 from companion.data import graphs
 from companion.lab.evidence import Measurement
-from companion.lab.sampling import NeighbourSampler
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.neighbor_sampling import NeighborSampler
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 BUCKETS = {"degree 0": (0, 0), "degree 1": (1, 1), "degree 2-3": (2, 3), "degree 4-7": (4, 7), "degree 8+": (8, 10**9)}
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The recipes were chosen on isolated *validation* nodes of other seeds (see `choose`)."""
 
     seeds: int = 5
@@ -88,7 +88,7 @@ def build_world(config: Config, seed: int, device: torch.device) -> World:
     """Load the graph, isolate nodes, draw labels: everything that a seed decides before training."""
     x, y, edges = load_graph(config)
     split = cold_start(edges, y, config.per_class, config.share, config.validation, seed)
-    sampler = NeighbourSampler(split.edge_index, len(y), config.fanout) if config.fanout else None
+    sampler = NeighborSampler(split.edge_index, len(y), config.fanout) if config.fanout else None
     moved = ColdStart(**{name: tensor.to(device) for name, tensor in vars(split).items()})
     matrix = adjacency(split.edge_index, len(y)).to(device)
     sizes = (config.hidden, config.steps, config.batch, config.eta)
@@ -230,11 +230,11 @@ def describe(recipe: Recipe) -> str:
 
 STUDY = Config.at("study")
 FURTHER = {
-    "choice": Plan(choose, replace(STUDY, seeds=3), first_seed=100),
-    "rehearsal": Plan(rehearse, replace(STUDY, validation=3000), first_seed=100),
-    "label-rich": Plan(experiment, replace(STUDY, per_class=200)),
-    "Cora": Plan(experiment, replace(STUDY, data="Cora", per_class=86)),
-    "CiteSeer": Plan(experiment, replace(STUDY, data="CiteSeer", per_class=100)),
+    "choice": Study(choose, replace(STUDY, seeds=3), first_seed=100),
+    "rehearsal": Study(rehearse, replace(STUDY, validation=3000), first_seed=100),
+    "label-rich": Study(experiment, replace(STUDY, per_class=200)),
+    "Cora": Study(experiment, replace(STUDY, data="Cora", per_class=86)),
+    "CiteSeer": Study(experiment, replace(STUDY, data="CiteSeer", per_class=100)),
 }
 
 # What is cut for the runs that the tests repeat.

@@ -14,7 +14,7 @@ from companion.cold_brew.checks import TABLE_11
 from companion.cold_brew.experiment import BUCKETS
 from companion.cold_brew.method import ColdStart, attend
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import new_figure, seed_lines, seed_rows
+from companion.lab.plots import new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from companion.course import syllabus
+from companion.course import lessons as syllabus
 from companion.course.scoreboard import markdown_table
 from companion.lab import Lesson
 

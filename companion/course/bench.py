@@ -11,8 +11,8 @@ from pathlib import Path
 
 import joblib
 
-from companion.course import results, runner, syllabus
-from companion.course.places import build_folder
+from companion.course import results, runner, lessons as syllabus
+from companion.course.lessons import build_folder
 from companion.course.runner import Outcome
 
 TARGETS = "15 CPU seconds at ci, 60 at laptop (120 for the three lessons that train longest), and below 1,500 MB"

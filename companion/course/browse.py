@@ -10,8 +10,8 @@ from companion.course.scoreboard import Row, counted, lessons_on
 from companion.lab import Lesson
 from companion.lab.display import html_table, text_table
 from companion.lab.evidence import FAILS, HOLDS, OPEN
-from companion.lab.report import bound
-from companion.lab.widgets import WIDGET_VIEW
+from companion.lab.evidence import bound
+from companion.lab.display import WIDGET_VIEW
 
 HEADER = ("lesson", "claim", "kind", "what is claimed", "required bound", "the paper", "this run", "recorded run")
 SUMMARY = ("lesson", "hold", "fail", "open", "sabotages that fail, as they must", "what did not come out")
@@ -87,8 +87,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _summed(lesson: Lesson, rows: list[Row]) -> list[str]:
-    verdicts = [row.verdict for row in rows if not row.claim.sabotages]
-    broken = [row for row in rows if row.claim.sabotages]
+    verdicts = [row.verdict for row in rows if not row.claim.ablates]
+    broken = [row for row in rows if row.claim.ablates]
     counts = [str(verdicts.count(verdict)) for verdict in (HOLDS, FAILS, OPEN)]
     killed = f"{sum(not row.surprising for row in broken)} of {len(broken)}"
     return [_label(lesson), *counts, killed, " ".join(row.claim.id for row in rows if row.surprising) or "-"]

@@ -82,7 +82,7 @@ def run(
     with its traceback, and the others still run.
     """
     from companion.course import runner
-    from companion.course.places import notebooks_folder
+    from companion.course.lessons import notebooks_folder
 
     if bool(lessons) == everything:
         raise CompanionError("Name the lessons to run, or say --all, and not both.")
@@ -102,7 +102,7 @@ def _exit_code(statuses: set[str]) -> int:
 def scoreboard(scale: str | None, markdown: bool, notebooks: Path | None) -> None:
     """Every claim with its verdict in the executed notebooks and in the recorded runs. Runs nothing."""
     from companion.course import scoreboard as board
-    from companion.course.places import build_folder, notebooks_folder
+    from companion.course.lessons import build_folder, notebooks_folder
 
     folder = notebooks_folder(build_folder() / "executed" / scale if scale else notebooks)
     rows = board.rows(folder)
@@ -117,7 +117,7 @@ def scoreboard(scale: str | None, markdown: bool, notebooks: Path | None) -> Non
 def pages(notebooks: Path | None) -> None:
     """Renew the pages made from data: docs/ (scoreboard, promises, glossary, notation) and the README's picture."""
     from companion.course import pages as made
-    from companion.course.places import notebooks_folder, repository
+    from companion.course.lessons import notebooks_folder, repository
 
     renewed = made.write(notebooks_folder(notebooks))
     for path in renewed:
@@ -131,31 +131,25 @@ def pages(notebooks: Path | None) -> None:
 @click.option("--scale", help="ci, laptop, study, paper or a further run of the lesson.  [default: all but paper]")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: 10 or more; fewer at ci]")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--harmless", metavar="REASON", help="Measure nothing; declare that the code's change moves no number.")
 @click.option("--reduced", is_flag=True, help="Make only the reduced runs (one seed, seconds) that the tests repeat.")
 @JOBS
 def record(
-    lessons: tuple[str, ...], scale: str | None, seeds: int | None, device: str, harmless: str | None, reduced: bool,
-    jobs: int,
+    lessons: tuple[str, ...], scale: str | None, seeds: int | None, device: str, reduced: bool, jobs: int,
 ) -> None:
     """Make the recorded evidence of LESSONS (their record.json) from many seeds.
 
     A recording that was cut goes on where it was cut.
     """
-    from companion.course import records, syllabus
-    from companion.lab.records import further_runs
+    from companion.course import record as records, lessons as syllabus
+    from companion.lab.records import studies_of
 
-    for lesson in syllabus.choose(lessons):
+    for lesson in syllabus.select_lessons(lessons):
         if reduced:
             fresh = records.record_reduced(lesson.name, (scale,) if scale else ())
             for name, run in fresh.items():
                 click.echo(f"{lesson.name}, {name}, reduced: {run.stamp['cpu_seconds']} CPU seconds.")
             continue
-        if harmless is not None:
-            stale = records.declare_harmless(lesson.name, harmless)
-            click.echo(f"{lesson.name}: declared harmless for {', '.join(stale) or 'nothing: the record is fresh'}.")
-            continue
-        for each in [scale] if scale else ["study", "laptop", "ci", *further_runs(lesson.name)]:
+        for each in [scale] if scale else ["study", "laptop", "ci", *studies_of(lesson.name)]:
             made = records.record(lesson.name, each, seeds, jobs, device)
             click.echo(f"{lesson.name} at {each}: {len(made.seeds)} seeds, {made.stamp['cpu_seconds']} CPU seconds.")
 
@@ -174,7 +168,7 @@ def bench(threads: tuple[int, ...], jobs: int, notebooks: Path | None) -> int:
     """
     from companion.course import bench as table
     from companion.course import runner
-    from companion.course.places import notebooks_folder, repository, write_whole
+    from companion.course.lessons import notebooks_folder, repository, write_whole
 
     paths, runs = runner.pick((), notebooks_folder(notebooks)), []
     for scale, number in [("ci", 1), *(("laptop", number) for number in threads)]:
@@ -271,7 +265,7 @@ def doctor(as_json: bool) -> int:
 def start(folder: Path, no_open: bool, notebooks: Path | None) -> int:
     """Copy the notebooks into FOLDER, your own, and open JupyterLab there. Your files are never overwritten."""
     from companion.course import start as begin
-    from companion.course.places import notebooks_folder
+    from companion.course.lessons import notebooks_folder
 
     copied = begin.copy(notebooks_folder(notebooks), folder)
     click.echo(f"{folder}: {len(copied.new)} notebooks copied.")
@@ -287,7 +281,7 @@ def refresh(lessons: tuple[str, ...], notebooks: Path | None) -> None:
     """Run the notebooks of LESSONS (all, if none is named) and store their outputs, normalised."""
     from companion.course import refresh as renew
     from companion.course import runner
-    from companion.course.places import notebooks_folder
+    from companion.course.lessons import notebooks_folder
 
     for path in runner.pick(lessons, notebooks_folder(notebooks)):
         click.echo(f"{path.name} ...")
@@ -303,7 +297,7 @@ def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> No
     """Write the notebooks of LESSONS (all, if none is named) as HTML pages into FOLDER."""
     from companion.course import export as pages
     from companion.course import runner
-    from companion.course.places import notebooks_folder
+    from companion.course.lessons import notebooks_folder
 
     for page in pages.export(runner.pick(lessons, notebooks_folder(notebooks)), folder):
         click.echo(str(page))
@@ -315,7 +309,7 @@ def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> No
 def links(online: bool, notebooks: Path | None) -> int:
     """Every link that leads out of the course, where it stands, and what is wrong with its form."""
     from companion.course import links as leads
-    from companion.course.places import notebooks_folder
+    from companion.course.lessons import notebooks_folder
 
     found = leads.links(notebooks_folder(notebooks))
     wrong = {address: reason for address in found if (reason := leads.malformed(address))}

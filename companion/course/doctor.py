@@ -15,8 +15,8 @@ import psutil
 from packaging.requirements import Requirement
 
 from companion import data
-from companion.course import syllabus
-from companion.course.places import repository
+from companion.course import lessons as syllabus
+from companion.course.lessons import repository
 from companion.errors import CompanionError
 
 PYTHON = (3, 11)

@@ -10,7 +10,7 @@ from jinja2 import DictLoader
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from companion.course.places import write_whole
+from companion.course.lessons import write_whole
 
 # nbconvert's own block ignores the description in the output's metadata.
 TEMPLATE = """\

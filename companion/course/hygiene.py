@@ -11,7 +11,7 @@ import nbformat
 
 from companion.course.page import CHECKED, Page, output_text, tags
 from companion.course.refresh import KEPT, source_sha256
-from companion.lab.widgets import WIDGET_VIEW
+from companion.lab.display import WIDGET_VIEW
 
 LARGEST_BYTES = 1_000_000
 LONGEST_ID = 40

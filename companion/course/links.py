@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from companion.course import results, syllabus
-from companion.course.places import repository
-from companion.data import catalogue
+from companion.course import results, lessons as syllabus
+from companion.course.lessons import repository
+from companion.data import catalog
 
 PAGES = ("*.md", "docs/*.md", "CITATION.cff")
 FOUND = re.compile(r"https?://[^\s<>\"'`\\]+|\bdoi:10\.[^\s<>\"'`\\,;]+")
@@ -68,7 +68,7 @@ def _texts(notebooks: Path) -> Iterator[tuple[str, str]]:
             f"{lesson.name}/lesson.toml",
             _addresses(tomllib.loads((lesson.folder / "lesson.toml").read_text("utf-8"))),
         )
-    for path in sorted(catalogue.FOLDER.glob("*.toml")):
+    for path in sorted(catalog.FOLDER.glob("*.toml")):
         yield f"cards/{path.name}", "\n".join(_strings(tomllib.loads(path.read_text("utf-8"))))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from companion.course import results, syllabus
+from companion.course import results, lessons as syllabus
 from companion.lab import Exercise, Lesson
 from companion.lab.lesson import PACKAGE
 

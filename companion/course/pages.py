@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from companion.course import doctor, picture, promises, scoreboard, syllabus, words
-from companion.course.places import repository, write_whole
+from companion.course import doctor, picture, promises, scoreboard, lessons as syllabus, words
+from companion.course.lessons import repository, write_whole
 from companion.errors import CompanionError
 
 README = "README.md"

@@ -42,7 +42,7 @@ def description(board: list[Row]) -> str:
 
 def kind(row: Row) -> str:
     """Which mark a claim gets."""
-    if row.claim.sabotages:
+    if row.claim.ablates:
         return SABOTAGE_ALIVE if row.surprising else SABOTAGE_DEAD
     return row.verdict if row.verdict in (HOLDS, FAILS, OPEN) else NOT_JUDGED
 
@@ -57,7 +57,7 @@ def _line(lesson: Lesson, board: list[Row], y: int) -> Iterator[str]:
     title = textwrap.shorten(f"{lesson.number}  {lesson.title}", LONGEST_TITLE, placeholder=" …")
     yield f"<line x1='16' x2='{WIDTH - 16}' y1='{y + 2}' y2='{y + 2}' stroke='#ddd'/>"
     yield _text(16, y + 21, title, size=13)
-    claims = sorted((row for row in board if row.lesson.name == lesson.name), key=lambda row: bool(row.claim.sabotages))
+    claims = sorted((row for row in board if row.lesson.name == lesson.name), key=lambda row: bool(row.claim.ablates))
     for at, row in enumerate(claims):
         said = f"{row.claim.id}, {kind(row)}: {row.claim.statement}"
         shape = _mark(kind(row), LEFT + STEP * at, y + 16)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 import companion
-from companion.lab.device import THREADS, peak_megabytes
+from companion.lab.runtime import THREADS, peak_megabytes
 
 try:
     import resource

@@ -6,7 +6,7 @@ import importlib
 import re
 from pathlib import Path
 
-from companion.course import results, syllabus
+from companion.course import results, lessons as syllabus
 from companion.lab import Lesson
 from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT
 from companion.lab.lesson import PACKAGE

@@ -12,10 +12,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
-from companion.course.places import write_whole
+from companion.course.lessons import write_whole
 from companion.course.processes import environment
 from companion.errors import CompanionError
-from companion.lab.widgets import WIDGET_VIEW
+from companion.lab.display import WIDGET_VIEW
 
 CELL_SECONDS = 1800
 KEPT = {"tags", "jupyter", "slideshow", "mystnb"}

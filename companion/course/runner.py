@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from companion.course import results, syllabus
-from companion.course.places import FIRST, build_folder, write_whole
+from companion.course import results, lessons as syllabus
+from companion.course.lessons import FIRST, build_folder, write_whole
 from companion.course.processes import Finished, last_line, workers
 from companion.errors import CompanionError
 from companion.lab import SCALES
-from companion.lab.device import check_seed, resolve_device
+from companion.lab.runtime import check_seed, resolve_device
 
 CELL_SECONDS = {"ci": 600, "laptop": 1800, "study": 6 * 3600, "paper": 7 * 24 * 3600}
 PASSED, FAILED, STOPPED = "passed", "failed", "stopped"
@@ -53,7 +53,7 @@ def pick(names: Sequence[str], folder: Path) -> list[Path]:
         return there
     plain = {key: path for path in there for key in (path.name, path.stem)}
     plain |= dict.fromkeys(("0", "00"), folder / FIRST)  # the template has the number 0 too, and goes by its name
-    paths = [plain.get(Path(name).name) or folder / syllabus.choose([name])[0].notebook for name in names]
+    paths = [plain.get(Path(name).name) or folder / syllabus.select_lessons([name])[0].notebook for name in names]
     absent = [path for path in paths if not path.is_file()]
     if absent:
         raise CompanionError(f"{folder} holds no {absent[0].name}; name another folder with --notebooks.")

@@ -13,12 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from companion.course import results, syllabus
-from companion.lab import Claim, Lesson, judge, load_record, source_hash
+from companion.course import results, lessons as syllabus
+from companion.lab import Claim, Lesson, judge, load_record
 from companion.lab.evidence import FAILS, HOLDS, OPEN
-from companion.lab.report import bound
+from companion.lab.evidence import bound
 
-NONE, STALE, NOT_RUN = "none", " (stale)", "not run"
+NONE, NOT_RUN = "none", "not run"
 JUDGED = (HOLDS, FAILS, OPEN)
 HEADER = ("lesson", "claim", "what is claimed", "required bound", "this run", "recorded run")
 
@@ -35,21 +35,21 @@ class Row:
     @property
     def kind(self) -> str:
         """ "paired", "trend" or "sabotage"."""
-        return "sabotage" if self.claim.sabotages else self.claim.kind
+        return "sabotage" if self.claim.ablates else self.claim.kind
 
     @property
     def verdict(self) -> str:
         """The best evidence there is: the recorded verdict, or that of this run if nothing is recorded."""
-        return self.run if self.recorded == NONE else self.recorded.removesuffix(STALE)
+        return self.run if self.recorded == NONE else self.recorded
 
     @property
     def surprising(self) -> bool:
         """True for a claim that does not stand here; a sabotage that fails does what it must."""
-        return self.verdict != (FAILS if self.claim.sabotages else HOLDS)
+        return self.verdict != (FAILS if self.claim.ablates else HOLDS)
 
     def cells(self) -> list[str]:
         """The row's texts, in the order of the header."""
-        aim = f"(sabotage of {self.claim.sabotages}: must fail) " if self.claim.sabotages else ""
+        aim = f"(sabotage of {self.claim.ablates}: must fail) " if self.claim.ablates else ""
         return [
             self.lesson.title,
             self.claim.id,
@@ -76,8 +76,7 @@ def _recorded(lesson: Lesson) -> dict[str, str]:
     run = record.runs.get("study")
     if run is None:
         return {claim.id: NONE for claim in lesson.claims}
-    mark = "" if record.fresh("study", source_hash(lesson.name, "study")) else STALE
-    return {claim.id: judge(claim, run.measurements, "study").verdict + mark for claim in lesson.claims}
+    return {claim.id: judge(claim, run.measurements, "study").verdict for claim in lesson.claims}
 
 
 def lessons_on(board: list[Row]) -> list[Lesson]:
@@ -87,8 +86,8 @@ def lessons_on(board: list[Row]) -> list[Lesson]:
 
 def counted(board: list[Row]) -> str:
     """ "9 lessons, 89 claims: 65 hold, 20 fail, 4 are open; ..."."""
-    verdicts = [row.verdict for row in board if not row.claim.sabotages]
-    lessons, broken = len(lessons_on(board)), [row for row in board if row.claim.sabotages]
+    verdicts = [row.verdict for row in board if not row.claim.ablates]
+    lessons, broken = len(lessons_on(board)), [row for row in board if row.claim.ablates]
     said = f"{verdicts.count(HOLDS)} hold, {verdicts.count(FAILS)} fail, {verdicts.count(OPEN)} are open"
     killed = sum(not row.surprising for row in broken)
     sabotages = f"{killed} of {len(broken)} sabotages make a claim fail, as they must"

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat.sign import NotebookNotary
 
-from companion.course.places import FIRST
+from companion.course.lessons import FIRST
 from companion.errors import CompanionError
 
 PAGES = "docs"

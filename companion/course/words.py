@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from companion.course import results, syllabus
+from companion.course import results, lessons as syllabus
 from companion.course.scoreboard import linked, markdown_table
 from companion.errors import CompanionError
 from companion.lab import Lesson

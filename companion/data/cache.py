@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
-from companion.data.catalogue import DataCard, card
+from companion.data.catalog import DataCard, card
 from companion.errors import CompanionError, DataMissing
 
 if TYPE_CHECKING:

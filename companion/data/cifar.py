@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from companion.data.cache import brought
-from companion.data.catalogue import card
+from companion.data.catalog import card
 from companion.data.images import Split
 from companion.errors import CompanionError
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from companion.data.cache import path
-from companion.data.carriers import extract
-from companion.data.catalogue import card
+from companion.data.download import extract
+from companion.data.catalog import card
 from companion.data.wordnet import CLASSES, contract
 from companion.errors import CompanionError
 

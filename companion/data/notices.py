@@ -2,7 +2,7 @@
 
 import sys
 
-from companion.data.catalogue import DataCard, cards
+from companion.data.catalog import DataCard, cards
 
 HEAD = """# Data and models of others
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from companion.data.cache import brought, path
-from companion.data.catalogue import card
+from companion.data.catalog import card
 from companion.errors import CompanionError
 
 FIRST_ROW, LAST_ROW = "2023-01-01", "2025-01-01"  # by the printed date, the second excluded

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from companion.data.cache import brought, path
-from companion.data.catalogue import card
+from companion.data.catalog import card
 from companion.errors import CompanionError
 
 MATCH_FRAMES, MATCH_FACTS = "skillcorner_structured_data.json", "skillcorner_match_data.json"

@@ -18,8 +18,8 @@ from companion.deepaa.shares import FIRST, SECOND, progress_of, shares_of
 from companion.deepaa.tasks import COLOUR, DIGITS, Task, draw
 from companion.deepaa.training import SideBySide, fit, make_net
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 NONE, HAND, TRIVIAL, RAND = "none", "hand-picked", "uniform, 1 layer", "uniform, 2 layers"
 DEEPAA, NO_STD, LIES = "DeepAA", "DeepAA, no std", "DeepAA, random labels"
@@ -42,7 +42,7 @@ class Rates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. `sizes` counts images to pre-train, to search, to match, to test; `half` says of which.
 
     widths and depths are those of the search network and of the trained one.
@@ -268,11 +268,11 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 FURTHER = {
-    "choice": Plan(choose, replace(LAPTOP, half="choices", rates=Rates(), seeds=3), first_seed=100),
-    "rehearsal": Plan(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=200),
-    "search x training": Plan(crossed, replace(LAPTOP, seeds=3), first_seed=300),
-    "epochs": Plan(longer, replace(LAPTOP, seeds=3), first_seed=400),
-    "natural colour images": Plan(
+    "choice": Study(choose, replace(LAPTOP, half="choices", rates=Rates(), seeds=3), first_seed=100),
+    "rehearsal": Study(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=200),
+    "search x training": Study(crossed, replace(LAPTOP, seeds=3), first_seed=300),
+    "epochs": Study(longer, replace(LAPTOP, seeds=3), first_seed=400),
+    "natural colour images": Study(
         experiment,
         replace(
             LAPTOP,
@@ -286,8 +286,8 @@ FURTHER = {
             seeds=3,
         ),
     ),
-    "doubts": Plan(doubts, replace(LAPTOP, seeds=4), first_seed=500),
-    "cost": Plan(cost, replace(LAPTOP, seeds=1)),
+    "doubts": Study(doubts, replace(LAPTOP, seeds=4), first_seed=500),
+    "cost": Study(cost, replace(LAPTOP, seeds=1)),
 }
 
 # What is cut for the runs that the tests repeat.

@@ -14,7 +14,7 @@ from companion.deepaa.bank import Bank
 from companion.deepaa.experiment import DEEPAA, NO_STD, TEST, Found
 from companion.deepaa.shares import FIRST, SECOND
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, label_right, new_figure, seed_lines, seed_rows
+from companion.lab.plots import INK, label_right, new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

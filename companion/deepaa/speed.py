@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from companion.deepaa import method
-from companion.lab.device import cpu_seconds
+from companion.lab.runtime import cpu_seconds
 from companion.lab.evidence import Measurement
 
 REPEATS = 5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from companion.data.images import cifar10_subset, flowers102, mnist5k
-from companion.data.lite0 import embed, lite0_features, lite0_weights
+from companion.data.efficientnet_lite0 import embed, lite0_features, lite0_weights
 
 BACKBONES = ("lite0", "digits-cnn", "pixels")
 HALVES = ("evidence", "choices")

@@ -21,8 +21,8 @@ from companion.diva.speed import derivative_against_steps, growth, largest, loo_
 from companion.diva.tasks import Task, draw, to, with_core, with_lies
 from companion.diva.wholenet import whole_network
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 CLEAN_POOL, NOISY_POOL = "clean pool", "noisy pool"
 STEPS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -31,7 +31,7 @@ BROKEN = ("flipped", "shuffled", "without residuals")
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson; m counts the constant. `half` says which images: those for evidence, or for choices."""
 
     seeds: int = 6
@@ -224,10 +224,10 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 FURTHER = {
-    "rehearsal": Plan(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=100),
-    "fallback": Plan(experiment, replace(LAPTOP, backbone="digits-cnn", seeds=10)),
-    "whole network": Plan(whole, replace(LAPTOP, seeds=10)),
-    "cost": Plan(cost, replace(STUDY, seeds=1)),
+    "rehearsal": Study(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=100),
+    "fallback": Study(experiment, replace(LAPTOP, backbone="digits-cnn", seeds=10)),
+    "whole network": Study(whole, replace(LAPTOP, seeds=10)),
+    "cost": Study(cost, replace(STUDY, seeds=1)),
 }
 
 # What is cut for the runs that the tests repeat.

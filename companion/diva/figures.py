@@ -15,7 +15,7 @@ from companion.diva.method import derivative, fit, reject, tune, weights
 from companion.diva.speed import exponent
 from companion.diva.tasks import Task
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, label_right, new_figure, seed_lines, seed_rows
+from companion.lab.plots import INK, label_right, new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from companion.diva import method
-from companion.lab.device import cpu_seconds, peak_megabytes
+from companion.lab.runtime import cpu_seconds, peak_megabytes
 from companion.lab.evidence import Measurement
 
 CLASSES = 10

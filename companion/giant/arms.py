@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.random_projection import GaussianRandomProjection
 from torch import Tensor
 
-from companion.data import graphs, language, texts
+from companion.data import graphs, minilm, texts
 from companion.data.graphs import TextGraph
 from companion.errors import CompanionError
 from companion.giant import baselines, method, training
@@ -109,12 +109,12 @@ def frozen(found: TextGraph, tfidf: sparse.csr_matrix, encoder: str, pieces: int
     """What an encoder that knows no graph makes of each text, (N, h); "bag" is a random projection of TF-IDF."""
     if encoder == "bag":
         return GaussianRandomProjection(BAG_WIDTH, random_state=0).fit_transform(tfidf).astype(np.float32)
-    known = dict(zip(graphs.wordnet().texts, language.minilm_nouns(), strict=True)) if encoder == "minilm" else {}
+    known = dict(zip(graphs.wordnet().texts, minilm.minilm_nouns(), strict=True)) if encoder == "minilm" else {}
     if known.keys() >= set(found.texts):
         return np.stack([known[text] for text in found.texts])
     tokenizer, network = language_model(encoder)
     tokenizer.model_max_length = pieces
-    return language.embed(found.texts, tokenizer, network)
+    return minilm.embed(found.texts, tokenizer, network)
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion.data.language import mean_pool, minilm
+from companion.data.minilm import mean_pool, minilm
 from companion.giant.method import Encoder, unit
 
 if TYPE_CHECKING:

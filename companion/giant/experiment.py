@@ -15,8 +15,8 @@ from companion.giant import arms, method, scaling, training
 from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, OWN, PLAIN, RANDOM, TFIDF, Budget, Clusters, Links, World
 from companion.giant.downstream import GCN_NAME, MLP_NAME, Downstream, Split, accuracy, classify, make_split
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 ACCURACY, GAP, PRECISION, ALIGNMENT = "accuracy", "MLP behind GCN", "precision@1", "agreement with labels"
 TUNED = (GIANT, RANDOM, FLAT, PLAIN, LINK)
@@ -26,7 +26,7 @@ CHANCE = "chance"
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. What was chosen was chosen on validation nodes of other seeds (see `choose`)."""
 
     seeds: int = 6
@@ -224,15 +224,15 @@ LAYERS = replace(
     budget=Budget(passes=len(STUDY.giant.depths), batch=64, layers=2, amp=True, head_lr=1e-3),
 )  # fmt: skip
 FURTHER = {
-    "choice": Plan(
+    "choice": Study(
         choose, replace(Config.at("laptop"), seeds=3, validation=3000, mlp=Downstream(), gcn=Downstream(),
                         giant=GRID[GIANT][0], flat=GRID[FLAT][0], link=GRID[LINK][0]), first_seed=100,
     ),
-    "rehearsal": Plan(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=300),
-    "wider": Plan(experiment, replace(STUDY, seeds=5, tuned=(*TUNED, OWN), with_gcn=EVERY)),
-    "Cora": Plan(experiment, replace(STUDY, data="cora_text", pieces=48, seeds=3)),
-    "layers": Plan(layers, LAYERS),
-    "cost": Plan(cost, replace(STUDY, seeds=1)),
+    "rehearsal": Study(rehearse, replace(STUDY, seeds=10, validation=3000), first_seed=300),
+    "wider": Study(experiment, replace(STUDY, seeds=5, tuned=(*TUNED, OWN), with_gcn=EVERY)),
+    "Cora": Study(experiment, replace(STUDY, data="cora_text", pieces=48, seeds=3)),
+    "layers": Study(layers, LAYERS),
+    "cost": Study(cost, replace(STUDY, seeds=1)),
 }  # fmt: skip
 
 # What is cut for the runs that the tests repeat.

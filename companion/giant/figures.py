@@ -13,7 +13,7 @@ from companion.giant import scaling, theory
 from companion.giant.experiment import ACCURACY
 from companion.giant.story import TOY_NODES, TOY_PAIRS, Pairs, Reading, Toy
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
+from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,12 +12,12 @@ from torch_geometric.loader import NodeLoader
 from torch_geometric.nn.models import GCN
 
 from companion.giant.downstream import Downstream, Split, standard
-from companion.lab.sampling import NeighbourSampler
+from companion.lab.neighbor_sampling import NeighborSampler
 
 
 def pieces(edges: Tensor, nodes: int, asked: Tensor, fanout: Sequence[int], batch: int) -> Iterator[Data]:
     """Batches of asked nodes (n,) with a sampled neighbourhood: edges (2, 2E) both ways, so many neighbours a hop."""
-    sampler = NeighbourSampler(edges, nodes, fanout)
+    sampler = NeighborSampler(edges, nodes, fanout)
     data = Data(edge_index=edges, num_nodes=nodes)
     yield from NodeLoader(data, sampler, input_nodes=asked, batch_size=batch, shuffle=False)
 

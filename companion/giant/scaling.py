@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.random_projection import SparseRandomProjection
 
 from companion.giant import method
-from companion.lab import device
+from companion.lab import runtime
 from companion.lab.evidence import Measurement
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -50,9 +50,9 @@ def measure(nodes: int) -> dict[str, float]:
     method.level_targets(links, tree, 1)
     clock.append(time.process_time())
     seconds = dict(zip((PIFA, TREE, TARGETS), np.diff(clock).tolist(), strict=True))
-    return seconds | {PEAK: device.peak_megabytes()}
+    return seconds | {PEAK: runtime.peak_megabytes()}
 
 
 def growth(seed: int) -> list[Measurement]:
     """Each size in a process of its own, smallest first."""
-    return device.growth(measure, {f"{nodes:,} nodes": (nodes,) for nodes in SIZES}, seed)
+    return runtime.runtime_by_size(measure, {f"{nodes:,} nodes": (nodes,) for nodes in SIZES}, seed)

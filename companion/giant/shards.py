@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from companion.data import language
+from companion.data import minilm
 from companion.giant.encoders import language_model
 
 
@@ -38,7 +38,7 @@ def main(model: str, texts: str, out: str) -> None:
     distributed.init_process_group("gloo")
     rank, processes = distributed.get_rank(), distributed.get_world_size()
     lines = Path(texts).read_text("utf-8").splitlines()
-    own = torch.from_numpy(language.embed(share(lines, rank, processes), *language_model(model)))
+    own = torch.from_numpy(minilm.embed(share(lines, rank, processes), *language_model(model)))
     longest = -(-len(lines) // processes)
     padded = torch.nn.functional.pad(own, (0, 0, 0, longest - len(own)))
     parts = [torch.empty_like(padded) for _ in range(processes)]

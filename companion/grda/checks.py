@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from companion.data.domains import us48
+from companion.data.us_states import us48
 from companion.grda import equilibrium, method
 from companion.grda.arms import DANN, GRDA, SOURCE, Recipe, Sizes, start, train
 from companion.grda.equilibrium import chain, clique, ring, star

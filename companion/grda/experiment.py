@@ -33,8 +33,8 @@ from companion.grda.temperature import CHOICE, EVIDENCE, task
 from companion.grda.temperature import SOURCES as SOURCE_STATES
 from companion.grda.worlds import DG, RULES, make_dg, published
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 
 PUBLISHED = "published DG-15"
 LIVE = (SOURCE, DANN, *GRDA.values(), PERMUTED, WALK)
@@ -46,7 +46,7 @@ TARGETS, SOURCES, THIRDS = "targets", "sources", ("near targets", "middle target
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The recipes, one an arm, were chosen on draws of other seeds (see `choose`)."""
 
     seeds: int = 6
@@ -192,14 +192,14 @@ OPEN = replace(STUDY, recipes=())
 DG60 = replace(OPEN, data="DG-60", seeds=3, arms=ALL[:-2], sizes=Sizes(epochs=60, batch=10))
 STATES = replace(OPEN, data="temperatures", seeds=6, arms=(), sizes=Sizes(k=8, epochs=300, batch=12, half_life=150))
 FURTHER = {
-    "choice": Plan(choose, replace(OPEN, seeds=3), first_seed=100),
-    "choice temperatures": Plan(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
-    "choice settings": Plan(choose_settings, Search(seeds=2), first_seed=100),
-    "rehearsal": Plan(experiment, STUDY, first_seed=300),
-    "free angles": Plan(experiment, replace(ALONE, data="DG-15, free angles")),
-    PUBLISHED: Plan(experiment, replace(ALONE, data=PUBLISHED)),
-    "DG-60": Plan(experiment, replace(DG60, recipes=STUDY.recipes, small=(), seeds=3)),
-    "temperatures": Plan(
+    "choice": Study(choose, replace(OPEN, seeds=3), first_seed=100),
+    "choice temperatures": Study(choose_temperatures, replace(STATES, seeds=3), first_seed=102),
+    "choice settings": Study(choose_settings, Search(seeds=2), first_seed=100),
+    "rehearsal": Study(experiment, STUDY, first_seed=300),
+    "free angles": Study(experiment, replace(ALONE, data="DG-15, free angles")),
+    PUBLISHED: Study(experiment, replace(ALONE, data=PUBLISHED)),
+    "DG-60": Study(experiment, replace(DG60, recipes=STUDY.recipes, small=(), seeds=3)),
+    "temperatures": Study(
         temperatures,
         replace(
             STATES,
@@ -211,7 +211,7 @@ FURTHER = {
             ),
         ),
     ),
-    "settings": Plan(search, Search(seeds=3)),
+    "settings": Study(search, Search(seeds=3)),
 }
 
 # What is cut for the runs that the tests repeat.

@@ -14,7 +14,7 @@ from companion.grda.equilibrium import climb
 from companion.grda.experiment import SOURCES, TARGETS, THIRDS, by_domain
 from companion.grda.worlds import DG, World
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure, seed_lines, seed_rows
+from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure, seed_lines, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

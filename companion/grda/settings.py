@@ -35,7 +35,7 @@ from companion.grda.baselines import DomainCritic, self_training
 from companion.grda.equilibrium import graph
 from companion.grda.method import Encoder, Game, GraphCritic, Training, embed_graph, fit, mlp
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
+from companion.lab.config import BaseConfig
 
 Edges = tuple[tuple[int, int], ...]
 PLAYERS = ("source-only", "DANN", "GRDA")
@@ -114,7 +114,7 @@ GRID = tuple(Recipe(lam, lr) for lam, lr in product((0.3, 3.0), (0.01, 0.03)))
 
 
 @dataclass(frozen=True)
-class Search(ScaledConfig):
+class Search(BaseConfig):
     """All sizes of the search."""
 
     seeds: int = 10

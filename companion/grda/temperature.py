@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-from companion.data.domains import STATES, state_temperatures, us48
+from companion.data.us_states import STATES, state_temperatures, us48
 from companion.errors import CompanionError
 from companion.grda.worlds import hops
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from companion.data.domains import published_dg15
+from companion.data.us_states import published_dg15
 from companion.errors import CompanionError
 
 

@@ -77,10 +77,6 @@ class BaseConfig:
         return {each.name: found.get(each.name, "") for each in fields(cls)}
 
 
-# The name under which the first edition's lessons know it.
-Config = BaseConfig
-
-
 @dataclass(frozen=True)
 class Study:
     """A run whose results are stored: what to run, with which configuration, from which seed on.
@@ -98,8 +94,6 @@ class Study:
         """This study on one seed, with the cut fields."""
         return replace(self, config=self.config.override(seeds=1, **self.reduced), reduced={})
 
-
-Plan = Study
 
 
 def _changed(holder: Any, path: list[str], value: Any, name: str) -> Any:

@@ -24,19 +24,19 @@ class _NotAttempted(Exception):
 class Exercise:
     """One exercise.
 
-    `check(answer)` returns if the answer is right and raises NotYet if not. `solution` is a reference answer, and each
-    of `wrong` a plausible wrong one; tests feed all of them to `check`.
+    `check(answer)` returns if the answer is right and raises NotYet if not; `solution` is a reference answer. The
+    statement stands in the notebook, and plausible wrong answers in the tests.
     """
 
     id: str
     title: str
     stars: int
     minutes: int
-    statement: str
-    check: Callable[[Any], None]
-    hints: tuple[str, ...]
-    solution: Any
-    wrong: tuple[Any, ...]
+    statement: str = ""
+    check: Callable[[Any], None] = print
+    hints: tuple[str, ...] = ()
+    solution: Any = None
+    wrong: tuple[Any, ...] = ()
     function: bool = True
 
     @property

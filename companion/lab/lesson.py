@@ -18,7 +18,7 @@ PACKAGE = "companion"
 
 @dataclass(frozen=True)
 class Check:
-    """An exact check: the largest error that may be seen."""
+    """A correctness check: the largest error that may be seen."""
 
     id: str
     statement: str
@@ -27,18 +27,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a lesson costs: reading minutes, CPU seconds per scale, and peak memory at laptop scale."""
+    """What a lesson may cost: peak memory and CPU seconds. What it does cost is measured and stored in record.json."""
 
-    minutes: int
     memory_mb: int
     laptop_cpu_s: int
     ci_cpu_s: int
-    study_cpu_s: int
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What the announcement of the papers promises, in our words, and what answers it.
+    """What the Amazon Science article says of the paper, in our words, and what answers it.
 
     Where they hold, `claims` speak for it and those in `against` speak against it; `untested` says what none tests.
     """
@@ -53,7 +51,9 @@ class Promise:
 class Lesson:
     """Everything about a lesson that is neither code nor prose.
 
-    `ideas` are those that other lessons share; `routes` the ways through the course that pass by.
+    `edition` says which format its notebook has; `reproduction` is the lesson's line in the ledger: "reproduced",
+    "reproduced under condition X", "not reproduced" and why, or "not tested". `ideas` are those that other lessons
+    share; `routes` the ways through the course that pass by.
     """
 
     name: str
@@ -70,6 +70,8 @@ class Lesson:
     claims: tuple[Claim, ...]
     checks: tuple[Check, ...]
     folder: Path
+    edition: int = 1
+    reproduction: str = ""
     promises: tuple[Promise, ...] = ()
     ideas: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
@@ -84,8 +86,8 @@ class Lesson:
         return _pick(self.claims, id, "claim", self.name)
 
     def check(self, id: str) -> Check:
-        """The exact check with this id."""
-        return _pick(self.checks, id, "exact check", self.name)
+        """The correctness check with this id."""
+        return _pick(self.checks, id, "correctness check", self.name)
 
 
 def _pick(items: tuple[Any, ...], id: str, what: str, lesson: str) -> Any:
@@ -96,7 +98,7 @@ def _pick(items: tuple[Any, ...], id: str, what: str, lesson: str) -> Any:
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a lesson's room, found without importing it."""
+    """The folder of a lesson's package, found without importing it."""
     spec = importlib.util.find_spec(f"{PACKAGE}.{name}") if name.isidentifier() else None
     places = list(spec.submodule_search_locations or ()) if spec else []
     if not places or not (Path(places[0]) / "lesson.toml").is_file():

@@ -1,124 +1,191 @@
-"""`Lab`: the one object that a notebook talks to beside its paper's module."""
+"""`Lab`: the one object that a notebook talks to beside its paper's package."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from companion.errors import CompanionError
-from companion.lab import display, report
-from companion.lab.device import check_seed, repeatable, resolve_device, set_seed, set_threads
-from companion.lab.evidence import Claim, Comparison, Judgement, Measurement, differences, judge, usual_range
+from companion.lab import display, plots
+from companion.lab.config import BaseConfig
+from companion.lab.evidence import (
+    FAILS,
+    SOURCES,
+    Claim,
+    Comparison,
+    Finding,
+    Judgement,
+    Measurement,
+    Measurements,
+    bound,
+    common_setting,
+    condition_name,
+    differences,
+    judge,
+    place,
+    prediction_interval,
+)
 from companion.lab.exercises import Exercise, Outcome, examine, solution_text
-from companion.lab.figures import show, use_style
 from companion.lab.lesson import PACKAGE, load_lesson
-from companion.lab.records import load_record, source_hash
-from companion.lab.scales import Config
-from companion.lab.widgets import Play
+from companion.lab.records import load_record
+from companion.lab.runtime import (
+    check_seed,
+    free_memory_mb,
+    resolve_device,
+    set_seed,
+    set_threads,
+    use_deterministic_algorithms,
+)
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
 RESULTS_FOLDER = "COMPANION_RESULTS"
+FEWEST_FOR_INTERVAL = 3
+CLAIM_HEADER = (
+    "comparison", "margin", "this session [95 % interval]", "seeds above margin", "verdict", "stored results",
+    "95 % prediction interval",
+)  # fmt: skip
 Experiment = Callable[[Any, int, "torch.device"], list[Measurement]]
 
 
 class Lab:
     """A lesson bound to a scale, a device and a first seed.
 
-    Says what it resolved: the configuration, the device, the seeds, the time and the memory to expect.
+    Shows what it resolved: the configuration, the device, the seeds, the time and the memory to expect.
     """
 
     def __init__(self, lesson: str, scale: str = "laptop", device: str = "auto", seed: int = 0) -> None:
         self.lesson = load_lesson(lesson)
-        self.config: Config = importlib.import_module(f"{PACKAGE}.{lesson}.experiment").Config.at(scale)
+        self.config: BaseConfig = importlib.import_module(f"{PACKAGE}.{lesson}.experiment").Config.at(scale)
         self.seed = check_seed(seed)
-        self.seeds = list(range(self.seed, self.seed + self.config.seeds))
         self.device = resolve_device(device)
         self.threads = set_threads(scale)
         self.record = load_record(lesson)
-        self._source = source_hash(lesson, "study")
+        self.overridden: dict[str, Any] = {}
         self._judged: dict[str, Judgement] = {}
         self._checked: dict[str, bool] = {}
-        repeatable()
+        use_deterministic_algorithms()
         set_seed(self.seed)
-        use_style()
+        plots.use_style()
         self._announce()
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of this session, ascending."""
+        return list(range(self.seed, self.seed + self.config.seeds))
+
+    def configure(self, **overrides: Any) -> None:
+        """Change fields of the configuration for this session: `lab.configure(train_steps=900)`.
+
+        Nested fields are written with dots: `lab.configure(**{"train.GCN.lr": 0.1})`. From then on the stored results
+        are those of another configuration: they stay visible, but no prediction interval is drawn from them.
+        """
+        self.config = self.config.override(**overrides)
+        self.overridden |= overrides
+        self._judged.clear()
+        rows = [[name, _text(value)] for name, value in overrides.items()]
+        note = "Stored results and their prediction intervals belong to the configuration before this change."
+        display.show_table(["setting", "now"], rows, "Changed for this session", note)
 
     # ---------------------------------------------------------------- measuring and judging
 
-    def measure(self, experiment: Experiment) -> list[Measurement]:
-        """Run the experiment once a seed, with a progress bar; all measurements in one list."""
+    def run_seeds(self, experiment: Experiment) -> Measurements:
+        """Run the experiment once a seed, with a progress bar; all measurements in one list, stamped."""
         rows: list[Measurement] = []
         for seed in display.progress(self.seeds, "seeds done", len(self.seeds)):
             set_seed(seed)
             rows += experiment(self.config, seed, self.device)
-        return rows
+        return Measurements(rows, self.lesson.name, self.config.as_dict(), self.seeds)
 
     def claim(self, id: str, measurements: Iterable[Measurement]) -> None:
-        """Judge a claim on this run; show the numbers beside those of the recorded run and the usual range."""
+        """Judge a claim on this session; show the numbers beside the stored results and their prediction interval."""
         claim = self.lesson.claim(id)
-        judgement = self._judged[id] = judge(claim, measurements, self.config.scale)
-        recorded = self._recorded(claim)
-        then = recorded.findings if recorded else [None] * len(judgement.findings)
-        usual = [self._usual(claim, c, len(self.seeds)) for c in claim.comparisons()]
+        rows = self._claim_rows(claim, measurements)
+        data = {"lesson": self.lesson.name, **self._judged[id].as_dict()}
+        display.show_table(CLAIM_HEADER, rows, f"{id}: {claim.statement}{place(claim)}", self._claim_note(claim), data)
+
+    def findings(self, ids: Sequence[str], measurements: Iterable[Measurement], caption: str) -> None:
+        """Judge several claims: one forest plot, a sentence for each, and the full table folded below.
+
+        caption states the conclusion that the reader should draw from the plot.
+        """
+        claims = [self.lesson.claim(id) for id in ids]
+        units = {claim.unit for claim in claims}
+        if len(units) != 1:
+            raise CompanionError(f"findings puts {', '.join(ids)} on one axis, but their units are {sorted(units)}.")
+        found = list(measurements) if not isinstance(measurements, Measurements) else measurements
+        tables = [self._claim_rows(claim, found) for claim in claims]
+        judged = [self._judged[claim.id] for claim in claims]
         rows = [
-            report.claim_row(*row, shared=report.shared(claim))
-            for row in zip(judgement.findings, then, usual, strict=True)
+            (f"{claim.id}: {_pair(claim, finding)}", finding, claim.paper_value)
+            for claim, judgement in zip(claims, judged, strict=True)
+            for finding in judgement.findings
         ]
-        note = f"Differences in {claim.unit}, positive where they favour the claim; {len(self.seeds)} seeds here"
-        note += f"{self._record_note(claim)} Why this bound: {claim.why.rstrip('.')}."
-        self._publish(judgement.as_dict())
-        data = {"lesson": self.lesson.name, **judgement.as_dict()}
-        display.show_table(report.CLAIM_HEADER, rows, f"{id}: {claim.statement}{report.place(claim)}", note, data)
+        figure = plots.forest_plot(rows, units.pop())
+        said = "; ".join(f"{label} {_numbers(finding)}, {finding.verdict}" for label, finding, _ in rows)
+        display.show_figure(figure, f"Forest plot of {len(rows)} comparisons. {said}.", caption)
+        for claim, judgement, table in zip(claims, judged, tables, strict=True):
+            data = {"lesson": self.lesson.name, **judgement.as_dict()}
+            note = f"{claim.paper} {self._claim_note(claim)}"
+            display.show_table((), (), sentence(claim, judgement), note, data, table, CLAIM_HEADER, "all numbers")
 
     def check(self, id: str, error: Any) -> None:
-        """An exact check: the largest absolute `error` must stay below the check's tolerance."""
+        """A correctness check: the largest absolute `error` must stay below the check's tolerance."""
         check = self.lesson.check(id)
-        worst = float(np.abs(np.asarray(error, dtype=float)).max())
-        passed = self._checked[id] = bool(worst < check.tolerance)
-        self._publish(
-            {"claim": id, "scale": self.config.scale, "verdict": "holds" if passed else "fails", "findings": []}
-        )
-        print(f"{id}  {check.statement}\n    max error < {check.tolerance:g}: {passed}")
+        worst, passed = self._check(id, error)
+        print(f"{id}  {check.statement}\n    error {worst:.2g}, tolerance {check.tolerance:g}: {_passed(passed)}")
+
+    def checks(self, errors: Mapping[str, Any], show: Sequence[str] = ()) -> None:
+        """Several correctness checks in one table; those not named in `show` are folded."""
+        rows = {}
+        for id, error in errors.items():
+            check, (worst, passed) = self.lesson.check(id), self._check(id, error)
+            rows[id] = [id, check.statement, f"error {worst:.2g}", f"{check.tolerance:g}", _passed(passed)]
+        shown, hidden = [rows[id] for id in rows if id in show], [rows[id] for id in rows if id not in show]
+        header = ["id", "correctness check", "largest error", "tolerance", "result"]
+        display.show_table(header, shown, "Correctness checks", folded_rows=hidden, summary=f"{len(hidden)} more checks")
 
     def scoreboard(self) -> None:
-        """This lesson's verdicts (no measured number), its deviations from the paper, and the record's origin."""
+        """This lesson's verdicts (no measured number), its differences from the paper, where the results come from."""
         rows = [
-            [c.id, c.statement, f"error < {c.tolerance:g}", report.passed(self._checked.get(c.id)), "exact"]
+            [c.id, c.statement, "code", f"error < {c.tolerance:g}", _passed(self._checked.get(c.id)), "exact"]
             for c in self.lesson.checks
         ]
         for claim in self.lesson.claims:
-            recorded, live = self._recorded(claim), self._judged.get(claim.id)
-            marks = [report.mark(claim, judgement) for judgement in (live, recorded)]
-            rows.append([claim.id, claim.statement, report.bound(claim), *marks])
-        header = ["id", "claim", "bound", "this run", "recorded run"]
+            marks = [mark(claim, judgement) for judgement in (self._judged.get(claim.id), self._stored(claim))]
+            rows.append([claim.id, claim.statement, claim.source, bound(claim), *marks])
+        header = ["id", "claim", "source", "margin", "this session", "stored results"]
         display.show_table(header, rows, f"{self.lesson.title}: the verdicts", self._provenance())
         display.show_table(["how this lesson differs from the paper"], [[text] for text in self.lesson.deviations])
 
-    def recorded(self, run: str = "study") -> list[Measurement]:
-        """The measurements of a recorded run of this lesson."""
+    def stored(self, run: str = "study") -> list[Measurement]:
+        """The measurements of one of the lesson's stored runs."""
         if run not in self.record.runs:
-            raise CompanionError(
-                f"There is no recorded run {run!r}; there are {', '.join(self.record.runs) or 'none'}."
-            )
+            known = ", ".join(self.record.runs) or "none"
+            raise CompanionError(f"There are no stored results of {run!r}; there are {known}.")
         return list(self.record.runs[run].measurements)
 
     # ---------------------------------------------------------------- showing
 
-    def show(self, figure: Figure, alt: str, caption: str = "") -> None:
-        """Display a figure; `alt` is a sentence that says what the picture shows."""
-        show(figure, alt, caption)
+    def show(self, figure: Figure, alt: str, caption: str) -> None:
+        """Display a figure.
+
+        alt says what the picture shows to somebody who cannot see it; it goes to the metadata. caption stands below the
+        picture: a sentence on what is shown, and one on what to conclude. Equal texts are refused.
+        """
+        display.show_figure(figure, alt, caption)
 
     def source(self, *objects: Callable[..., Any] | type) -> None:
-        """Show functions or classes of the package as they stand there."""
+        """Show public functions or classes of the package, with the imports that they need to run in a cell."""
         for obj in objects:
             display.show_source(obj)
 
@@ -126,67 +193,103 @@ class Lab:
         """Display a small table; numbers should come already formatted."""
         display.show_table(header, [[str(cell) for cell in row] for row in rows], caption)
 
-    def play(self, draw: Callable[..., Figure], alt: str, **controls: Sequence[Any]) -> Play:
-        """Controls and a picture that follows them; see `companion.lab.widgets.Play`."""
-        return Play(draw, alt, **controls)
+    def interactive(
+        self, draw: Callable[..., Figure], alt: str, **controls: Sequence[Any]
+    ) -> display.InteractiveFigure:
+        """Controls and a figure that follows them; see `companion.lab.display.InteractiveFigure`."""
+        return display.InteractiveFigure(draw, alt, **controls)
 
-    def exercise(self, id: str) -> ExerciseDesk:
+    def exercise(self, id: str) -> ExerciseHandle:
         """An exercise of this lesson: `.check(answer)`, `.hint()`, `.solution()`."""
         exercises = importlib.import_module(f"{PACKAGE}.{self.lesson.name}.exercises").EXERCISES
         found = [exercise for exercise in exercises if exercise.id == id]
         if not found:
-            raise CompanionError(
-                f"There is no exercise {id!r} here; choose one of {', '.join(e.id for e in exercises)}."
-            )
-        return ExerciseDesk(found[0])
+            known = ", ".join(exercise.id for exercise in exercises)
+            raise CompanionError(f"There is no exercise {id!r} here; choose one of {known}.")
+        return ExerciseHandle(found[0])
 
     # ---------------------------------------------------------------- inside
 
     def _announce(self) -> None:
         budget, config = self.lesson.budget, self.config
-        seconds = {"ci": budget.ci_cpu_s, "laptop": budget.laptop_cpu_s, "study": budget.study_cpu_s}.get(config.scale)
-        cost = f"about {seconds} CPU seconds" if seconds else "hours; see the section At scale"
-        rows = [["scale", config.scale], ["seeds", ", ".join(map(str, self.seeds))], ["device", str(self.device)]]
-        rows += [
+        cost = self.record.cost.get(config.scale)
+        seconds = f"about {cost['cpu_seconds']:.0f} CPU seconds" if cost else "hours; see the section on paper scale"
+        rows = [
+            ["scale", config.scale],
+            ["seeds", ", ".join(map(str, self.seeds))],
+            ["device", str(self.device)],
             ["threads", str(self.threads)],
-            ["expected time", cost],
-            ["expected memory", f"below {budget.memory_mb} MB"],
+            ["time to run", seconds],
+            ["memory", f"below {budget.memory_mb} MB"],
         ]
-        sizes = [
-            [name.replace("_", " "), _value(value)]
-            for name, value in config.as_dict().items()
-            if name not in ("scale", "seeds")
-        ]
-        title, advice = f"{self.lesson.title}, as configured", memory_advice(budget.memory_mb)
-        display.show_table(["setting", "value"], rows, title, advice, folded=sizes)
+        title = f"{self.lesson.title}: configuration"
+        note = memory_advice(budget.memory_mb)
+        settings = settings_rows(config)
+        summary = f"{len(settings)} settings; change one with lab.configure(name=value)"
+        header = ["setting", "value", "meaning"]
+        display.show_table(["", ""], rows, title, note, folded_rows=settings, folded_header=header, summary=summary)
 
-    def _recorded(self, claim: Claim) -> Judgement | None:
+    def _claim_rows(self, claim: Claim, measurements: Iterable[Measurement]) -> list[list[str]]:
+        """Judge, publish, and return the table rows of a claim."""
+        self._require_this_session(measurements)
+        judgement = self._judged[claim.id] = judge(claim, measurements, self.config.scale)
+        self._publish(judgement.as_dict())
+        stored = self._stored(claim)
+        then = stored.findings if stored else [None] * len(judgement.findings)
+        expected = [self._prediction_interval(claim, comparison) for comparison in claim.comparisons()]
+        return [_row(claim, *row) for row in zip(judgement.findings, then, expected, strict=True)]
+
+    def _require_this_session(self, measurements: Iterable[Measurement]) -> None:
+        """Refuse measurements that were not made by this `Lab` as it is configured now."""
+        if not isinstance(measurements, Measurements):
+            raise CompanionError("Only measurements that lab.run_seeds(...) returned can be judged; these carry no stamp.")
+        wanted = (self.lesson.name, self.config.as_dict(), tuple(self.seeds))
+        if (measurements.lesson, measurements.config, measurements.seeds) != wanted:
+            now = {"lesson": self.lesson.name, **self.config.as_dict(), "seeds": self.seeds}
+            then = {"lesson": measurements.lesson, **measurements.config, "seeds": list(measurements.seeds)}
+            other = [f"{name} {then.get(name)} (now {now.get(name)})" for name in now if then.get(name) != now.get(name)]
+            raise CompanionError(
+                f"These measurements are of another run: {', '.join(other[:4])}; run lab.run_seeds(...) again."
+            )
+
+    def _stored(self, claim: Claim) -> Judgement | None:
         run = self.record.runs.get("study")
         return judge(claim, run.measurements, "study") if run else None
 
-    def _record_note(self, claim: Claim) -> str:
+    def _claim_note(self, claim: Claim) -> str:
         run = self.record.runs.get("study")
-        if not run:
-            return "; no recorded run yet."
-        stale = "" if self.record.fresh("study", self._source) else " (STALE: the code has changed since)"
-        return f", {len(run.seeds)} in the recorded run{stale}."
+        stored = f", {len(run.seeds)} in the stored results" if run else "; there are no stored results yet"
+        changed = " This session runs a changed configuration." if self.overridden else ""
+        source = f"{SOURCES[claim.source].capitalize()}."
+        if claim.ablates:
+            source = f"Ablation test of {claim.ablates}: {claim.removed or 'the key component is removed'}."
+        differ = f"Differences in {claim.unit}, positive in favor of the claim; {len(self.seeds)} {_seeds(len(self.seeds))}"
+        return f"{source} {differ} in this session{stored}.{changed} Why this margin: {claim.why.rstrip('.')}."
 
-    def _usual(self, claim: Claim, comparison: Comparison, n: int) -> tuple[float, float] | None:
-        """The usual range at this scale, from recorded seeds that this run does not use."""
+    def _prediction_interval(self, claim: Claim, comparison: Comparison) -> tuple[float, float] | None:
+        """Where the mean of this session should lie, from stored seeds that this session does not use."""
         run = self.record.runs.get(self.config.scale)
-        others = [m for m in run.measurements if m.seed not in self.seeds] if run else []
-        if len({m.seed for m in others}) < report.FEWEST_FOR_RANGE:
+        others = [m for m in run.measurements if m.seed not in self.seeds] if run and not self.overridden else []
+        if len({m.seed for m in others}) < FEWEST_FOR_INTERVAL:
             return None
-        return usual_range(differences(claim, comparison, others), n)
+        return prediction_interval(differences(claim, comparison, others), len(self.seeds))
+
+    def _check(self, id: str, error: Any) -> tuple[float, bool]:
+        values = np.abs(np.asarray(error, dtype=float))
+        if values.size == 0:
+            raise CompanionError(f"The check {id} was given no error at all; pass at least one number.")
+        worst = float(values.max())
+        passed = self._checked[id] = bool(worst < self.lesson.check(id).tolerance)
+        verdict = "holds" if passed else "fails"
+        self._publish({"claim": id, "scale": self.config.scale, "verdict": verdict, "findings": []})
+        return worst, passed
 
     def _provenance(self) -> str:
         run = self.record.runs.get("study")
         if not run:
-            return "No recorded run yet."
-        stamp = run.stamp
-        state = "made by this code" if self.record.fresh("study", self._source) else "STALE: the code has changed since"
-        cost = f"{len(run.seeds)} seeds, {stamp['cpu_seconds']} CPU seconds, torch {stamp['versions']['torch']}"
-        return f"Recorded run: {stamp['date']}, {cost}; {state}."
+            return "There are no stored results yet."
+        made = f"{len(run.seeds)} seeds, {run.stamp['cpu_seconds']} CPU seconds, torch {run.stamp['versions']['torch']}"
+        return f"Stored results: {run.stamp['date']}, {made}. A test recomputes a reduced run of them."
 
     def _publish(self, result: dict[str, Any]) -> None:
         """Append a result to the folder that COMPANION_RESULTS names, if it does: how the tests read a fresh run."""
@@ -196,7 +299,7 @@ class Lab:
                 file.write(json.dumps(result) + "\n")
 
 
-class ExerciseDesk:
+class ExerciseHandle:
     """What a learner does with one exercise."""
 
     def __init__(self, exercise: Exercise) -> None:
@@ -217,22 +320,97 @@ class ExerciseDesk:
         print(solution_text(self._exercise))
 
 
-def memory_advice(needed_mb: int) -> str:
-    """A warning where a memory limit (Binder, a hub) leaves less than the lesson needs."""
-    import psutil
+# ---------------------------------------------------------------- words and numbers
 
-    limit = int(os.environ.get("MEM_LIMIT") or 0)
-    free_mb = ((limit or psutil.virtual_memory().total) - psutil.Process().memory_info().rss) // 2**20
+
+def sentence(claim: Claim, judgement: Judgement) -> str:
+    """A finding in one sentence: the claim, its verdict, the numbers, and the paper's number."""
+    numbers = "; ".join(_numbers(finding) for finding in judgement.findings)
+    paper = f"; the paper: {claim.paper_value:+g}" if claim.paper_value is not None else ""
+    return f"{claim.id}, {mark(claim, judgement)}: {claim.statement} ({numbers} {claim.unit}{paper})"
+
+
+def mark(claim: Claim, judgement: Judgement | None) -> str:
+    """A verdict on a scoreboard; of an ablation test, whether the claim no longer holds, as expected."""
+    if judgement is None:
+        return "none"
+    if claim.ablates and judgement.verdict == FAILS:
+        return f"{claim.ablates} no longer holds, as expected"
+    return judgement.verdict
+
+
+def settings_rows(config: BaseConfig) -> list[list[str]]:
+    """Name, value and meaning of each setting; of nested settings, the fields that differ from their default."""
+    comments = config.comments()
+    rows = []
+    for name, value in vars(config).items():
+        if name in ("scale", "seeds"):
+            continue
+        for path, leaf, meaning in _leaves(name, value, comments.get(name, "")):
+            rows.append([path, _text(leaf), meaning])
+    return rows
+
+
+def _leaves(path: str, value: Any, meaning: str) -> Iterable[tuple[str, Any, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner, meaning)
+    elif is_dataclass(value) and not isinstance(value, type):
+        defaults = {name: field.default for name, field in value.__dataclass_fields__.items()}
+        comments = BaseConfig.comments.__func__(type(value))  # type: ignore[attr-defined]
+        for name, inner in vars(value).items():
+            if inner != defaults[name]:
+                yield f"{path}.{name}", inner, comments.get(name, "") or meaning
+    else:
+        yield path, value, meaning
+
+
+def memory_advice(needed_mb: int) -> str:
+    """A warning where a memory limit (Binder, a hub, a container) leaves less than the lesson needs."""
+    free_mb = free_memory_mb()
     if free_mb >= needed_mb:
         return ""
     return f"{free_mb} MB are free and the lesson may need {needed_mb} MB: shut down other kernels before you go on."
 
 
-def _value(value: Any) -> str:
+def _row(
+    claim: Claim, live: Finding, stored: Finding | None, expected: tuple[float, float] | None
+) -> list[str]:
+    """One comparison: this session, the stored results, and whether the mean lies in the prediction interval."""
+    then = f"{_numbers(stored)} {stored.verdict}" if stored else "none"
+    range_ = "none"
+    if expected:
+        where = "inside" if expected[0] <= live.mean <= expected[1] else "outside"
+        range_ = f"{expected[0]:+.3g} to {expected[1]:+.3g}: {where}"
+    return [_pair(claim, live), f"{live.margin:+g}", _numbers(live), f"{live.agree} of {live.n}", live.verdict, then, range_]
+
+
+def _pair(claim: Claim, finding: Finding) -> str:
+    setting = common_setting(claim)
+    return f"{condition_name(finding.method, setting)} vs. {condition_name(finding.baseline, setting)}"
+
+
+def _numbers(finding: Finding) -> str:
+    if finding.n == 0:
+        return "not measured"
+    if finding.n == 1:
+        return f"{finding.mean:+.3g} [one seed]"
+    return f"{finding.mean:+.3g} [{finding.low:+.3g}, {finding.high:+.3g}]"
+
+
+def _passed(check: bool | None) -> str:
+    return "none" if check is None else "passed" if check else FAILS
+
+
+def _seeds(n: int) -> str:
+    return "seed" if n == 1 else "seeds"
+
+
+def _text(value: Any) -> str:
     """A setting as a reader would write it."""
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_value(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     if isinstance(value, tuple | list):
         nested = any(isinstance(part, dict | tuple | list) for part in value)
-        return ("; " if nested else ", ").join(map(_value, value))
+        return ("; " if nested else ", ").join(map(_text, value))
     return str(value)

@@ -1,4 +1,4 @@
-"""Runtime: device, threads and seeds: what must be fixed so that a number can be repeated; and what a call costs."""
+"""Runtime: device, threads and seeds, which make a number repeatable; time, memory, and how both grow with size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,7 +86,7 @@ def asked_threads() -> int:
     return int(asked)
 
 
-def repeatable() -> None:
+def use_deterministic_algorithms() -> None:
     """Ask PyTorch for deterministic kernels; where one is missing, go on (the digits then move on a GPU)."""
     import torch
 
@@ -121,7 +122,49 @@ def peak_megabytes(children: bool = False) -> float:
     return resource.getrusage(who).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def growth(
+def memory_limit_mb() -> int:
+    """The memory that this process may use: the least of the machine's, the container's and the hub's (MEM_LIMIT)."""
+    import psutil
+
+    limits = [psutil.virtual_memory().total, *cgroup_limits()]
+    if os.environ.get("MEM_LIMIT", "").isdecimal():
+        limits.append(int(os.environ["MEM_LIMIT"]))
+    return min(limit for limit in limits if limit > 0) // 2**20
+
+
+def cgroup_limits(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """The container's memory limits in bytes, cgroup v2 (memory.max) and v1 (memory.limit_in_bytes), own group first."""
+    try:
+        groups = [line.split(":", 2) for line in own.read_text("utf-8").splitlines()]
+    except OSError:
+        groups = []
+    files = []
+    for _, controllers, group in (parts for parts in groups if len(parts) == 3):
+        inside = Path(group.lstrip("/"))
+        if controllers == "":
+            files += [root / above / "memory.max" for above in (inside, *inside.parents)]
+        if "memory" in controllers.split(","):
+            files += [root / "memory" / above / "memory.limit_in_bytes" for above in (inside, *inside.parents)]
+    files += [root / "memory.max", root / "memory" / "memory.limit_in_bytes"]
+    found = []
+    for file in dict.fromkeys(files):
+        try:
+            text = file.read_text("utf-8").strip()
+        except OSError:
+            continue
+        if text.isdecimal() and int(text) < 2**60:  # v1 writes a huge number, v2 "max", where there is no limit
+            found.append(int(text))
+    return found
+
+
+def free_memory_mb() -> int:
+    """What this process may still take, in MB: its limit less what it holds."""
+    import psutil
+
+    return memory_limit_mb() - psutil.Process().memory_info().rss // 2**20
+
+
+def runtime_by_size(
     measure: Callable[..., dict[str, float]], sizes: Mapping[str, tuple[int, ...]], seed: int
 ) -> list[Measurement]:
     """What `measure(*size)` says of each setting's size, each in a fresh process of one thread: so peaks are its own.

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 from companion.psa_gan import judge
 from companion.psa_gan.arms import (
     ARMS,
@@ -48,7 +48,7 @@ WINDOWS = "windows"
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The recipes, one an arm, were chosen on other seeds and blocks (see `choose`)."""
 
     seeds: int = 6
@@ -257,17 +257,17 @@ LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 CHOICE = replace(STUDY, train="fit", test="choose")
 LONG = replace(STUDY, length=256, seeds=6, horizon=24, few=(10,), arms=(NO_ATTENTION, NEITHER, RECURRENT))
 FURTHER = {
-    "choice": Plan(choose, replace(CHOICE, seeds=3, recipes=(), arms=(*LAPTOP.arms, NEITHER)), first_seed=100),
-    "rehearsal": Plan(experiment, replace(CHOICE, seeds=10), first_seed=200),
-    "three times longer": Plan(
+    "choice": Study(choose, replace(CHOICE, seeds=3, recipes=(), arms=(*LAPTOP.arms, NEITHER)), first_seed=100),
+    "rehearsal": Study(experiment, replace(CHOICE, seeds=10), first_seed=200),
+    "three times longer": Study(
         experiment, replace(STUDY, seeds=3, sizes=Sizes(steps=900), arms=(*LAPTOP.arms, NEITHER))
     ),
-    "length 256, equal steps": Plan(experiment, replace(LONG, sizes=Sizes(steps=150))),
-    "length 256, equal seconds": Plan(
+    "length 256, equal steps": Study(experiment, replace(LONG, sizes=Sizes(steps=150))),
+    "length 256, equal seconds": Study(
         experiment, replace(LONG, steps=((NO_ATTENTION, 700), (NEITHER, 500), (RECURRENT, 80)))
     ),
-    "M4 hourly": Plan(experiment, replace(STUDY, data=M4, seeds=3, timed=(64, 16, 1))),
-    "paper's shapes": Plan(
+    "M4 hourly": Study(experiment, replace(STUDY, data=M4, seeds=3, timed=(64, 16, 1))),
+    "paper's shapes": Study(
         steps_at_scale,
         replace(
             STUDY,

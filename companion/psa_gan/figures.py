@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure
+from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure
 from companion.psa_gan.experiment import ALONE, MORE, NAIVE, REAL, WINDOWS, few_windows
 from companion.psa_gan.panel import Batch, Windows
 from companion.psa_gan.story import ALPHAS, Story, asked

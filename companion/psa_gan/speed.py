@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from companion.lab.device import call_seconds
+from companion.lab.runtime import call_seconds
 from companion.lab.evidence import Measurement
 from companion.psa_gan.arms import Sizes, start
 from companion.psa_gan.method import discriminator_loss, generator_loss, moment_loss

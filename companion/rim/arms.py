@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from companion.data.interactions import Interactions, ml1m, ml100k, ml_latest_small
+from companion.data.ratings import Interactions, ml1m, ml100k, ml_latest_small
 from companion.errors import CompanionError
 from companion.rim import baselines, intensity
 from companion.rim.baselines import ALSRecipe

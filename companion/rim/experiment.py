@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 from companion.rim import arms, matching, speed
 from companion.rim.arms import (
     ACTIVITIES,
@@ -62,7 +62,7 @@ CLOCKS: dict[str, tuple[str, tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. What was chosen was chosen on the halves that give no evidence (see `choose`)."""
 
     seeds: int = 7
@@ -256,11 +256,11 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 
 LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
 FURTHER = {
-    "choice": Plan(choose, replace(LAPTOP, half="first", choices=Choices(), clock=Clock(), seeds=3), first_seed=100),
-    "rehearsal": Plan(experiment, replace(LAPTOP, half="first", seeds=12), first_seed=200),
-    "clean": Plan(experiment, replace(LAPTOP, clean=True, seeds=10)),
-    "latest-small": Plan(experiment, replace(LAPTOP, data="ml_latest_small", seeds=5)),
-    "cost": Plan(cost, replace(LAPTOP, seeds=1)),
+    "choice": Study(choose, replace(LAPTOP, half="first", choices=Choices(), clock=Clock(), seeds=3), first_seed=100),
+    "rehearsal": Study(experiment, replace(LAPTOP, half="first", seeds=12), first_seed=200),
+    "clean": Study(experiment, replace(LAPTOP, clean=True, seeds=10)),
+    "latest-small": Study(experiment, replace(LAPTOP, data="ml_latest_small", seeds=5)),
+    "cost": Study(cost, replace(LAPTOP, seeds=1)),
 }
 
 # What is cut for the runs that the tests repeat.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure
+from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure
 from companion.rim import baselines, intensity
 from companion.rim.arms import EMA, EMA_CHOSEN, HAWKES, HP, NONE, SHUFFLED, USER, Task
 from companion.rim.experiment import ITEMREC, TEST, USERREC, named, user_rec

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from companion.lab import device
+from companion.lab import runtime
 from companion.lab.evidence import Measurement
 from companion.rim import blocks, matching
 from companion.rim.matching import Exposure
@@ -29,15 +29,15 @@ def measure(n: int, m: int, memory: int = MEMORY) -> dict[str, float]:
     """
     scorer, k, zero = example(n, m, memory), m // 100, torch.zeros(m)
     promised = Exposure(least=n * k / m / 2)
-    read = device.cpu_seconds(partial(blocks.best_rows_and_columns, scorer, k, n // 100))
+    read = runtime.cpu_seconds(partial(blocks.best_rows_and_columns, scorer, k, n // 100))
     update = partial(matching.dual, scorer.blocks(), zero, zero, k, promised, 1e-3, DUAL_STEPS)
     return {
         "top rows and columns": read,
-        "one dual update": device.cpu_seconds(update),
-        "peak memory": device.peak_megabytes(),
+        "one dual update": runtime.cpu_seconds(update),
+        "peak memory": runtime.peak_megabytes(),
     }
 
 
 def growth(seed: int) -> list[Measurement]:
     """Each size in a process of its own, smallest first."""
-    return device.growth(measure, {f"{n:,} x {m:,}": (n, m) for n, m in SIZES}, seed)
+    return runtime.runtime_by_size(measure, {f"{n:,} x {m:,}": (n, m) for n, m in SIZES}, seed)

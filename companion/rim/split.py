@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from companion.data.interactions import Interactions
+from companion.data.ratings import Interactions
 from companion.errors import CompanionError
 
 Half = Literal["first", "second"]

@@ -10,8 +10,8 @@ import torch
 
 from companion.data.trajectories import football
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 from companion.trajectory_attribution import method
 from companion.trajectory_attribution.arms import ALONE, ARMS, ORDINARY, SUBSETS, Sizes, train
 from companion.trajectory_attribution.baselines import alone
@@ -39,7 +39,7 @@ HALF = 45.89  # minutes
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The learning rates, one an arm and data set, were chosen elsewhere (see `choose`)."""
 
     seeds: int = 6
@@ -204,12 +204,12 @@ EARLY = replace(LAPTOP, train_minutes=(0.0, 30.0), test_minutes=(30.0, HALF))
 STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=3), stride=6)
 CHOICE_SIZES: dict[str, Any] = {"scenes": 1500, "walking": Sizes(epochs=5, batch=128, unit=4.0)}  # as many steps
 FURTHER = {
-    "choice": Plan(choose, replace(EARLY, **CHOICE_SIZES, rates=(), seeds=3), first_seed=210),
-    "rehearsal": Plan(experiment, replace(EARLY, seeds=10), first_seed=470),
-    "larger world": Plan(walking, replace(LAPTOP, scenes=5 * LAPTOP.scenes, seeds=5)),
-    "drop all": Plan(drop_all, replace(LAPTOP, seeds=5)),
-    "pedestrians": Plan(pedestrians, replace(STREET, stride=3, walking=Sizes(epochs=5, batch=128), seeds=5)),
-    "cost": Plan(cost, replace(LAPTOP, seeds=1)),
+    "choice": Study(choose, replace(EARLY, **CHOICE_SIZES, rates=(), seeds=3), first_seed=210),
+    "rehearsal": Study(experiment, replace(EARLY, seeds=10), first_seed=470),
+    "larger world": Study(walking, replace(LAPTOP, scenes=5 * LAPTOP.scenes, seeds=5)),
+    "drop all": Study(drop_all, replace(LAPTOP, seeds=5)),
+    "pedestrians": Study(pedestrians, replace(STREET, stride=3, walking=Sizes(epochs=5, batch=128), seeds=5)),
+    "cost": Study(cost, replace(LAPTOP, seeds=1)),
 }
 
 # What is cut for the runs that the tests repeat.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, MARKERS, new_figure, seed_dots, seed_lines, seed_rows
+from companion.lab.plots import INK, MARKERS, new_figure, seed_dots, seed_lines, seed_rows
 from companion.trajectory_attribution import method, scene
 from companion.trajectory_attribution.arms import ALONE, SUBSETS
 from companion.trajectory_attribution.experiment import named

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from companion.lab.device import cpu_seconds
+from companion.lab.runtime import cpu_seconds
 from companion.lab.evidence import Measurement
 from companion.trajectory_attribution import estimators, method
 from companion.trajectory_attribution.method import Batch, Predictor

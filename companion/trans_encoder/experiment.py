@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 from companion.trans_encoder import arms, baselines, method, speed
 from companion.trans_encoder.arms import (
     BLIND,
@@ -43,7 +43,7 @@ LIVE = (SELF, NARROW, NARROW + BLIND, NARROW + SHUFFLED)
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. What was chosen was chosen on pairs of other seeds (see `choose`)."""
 
     seeds: int = 5
@@ -285,26 +285,29 @@ THOUSANDS = replace(
     relays=(SELF, BLIND, OWN, MUTUAL, GOLD, NARROW, NARROW + BLIND, NARROW + OWN),
 )  # fmt: skip
 FURTHER = {
-    "choice": Plan(
+    "choice": Study(
         choose, replace(Config.at("laptop"), seeds=3, trained=400, held=800, recipes=FIRST), first_seed=100
     ),
-    "rehearsal": Plan(experiment, replace(STUDY, seeds=10), first_seed=300),
-    "thousands": Plan(experiment, THOUSANDS),
-    "STS-B": Plan(
+    "rehearsal": Study(experiment, replace(STUDY, seeds=10), first_seed=300),
+    "thousands": Study(experiment, THOUSANDS),
+    "STS-B": Study(
         experiment, replace(THOUSANDS, data="stsb", cycles=1, models=("minilm-3",), recipes=MINILM,
                             relays=(SELF, BLIND, OWN, GOLD)),
     ),
-    "cost": Plan(cost, replace(STUDY, seeds=3)),
+    "cost": Study(cost, replace(STUDY, seeds=3)),
 }  # fmt: skip
 
 # What is cut for the runs that the tests repeat.
-SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
-TINY = {"trained": 32, "held": 16, "models": ("glosses-0",), "timed": False}
-REDUCED = {
-    "ci": {},
-    "choice": {**TINY, "trained": 64},
-    "rehearsal": {**SMALL, "models": ("glosses-0",)},
-    "thousands": {**SMALL, "cycles": 2},
-    "STS-B": {**TINY, "recipes": MINILM},
-    "cost": SMALL,
+SMALL = {"trained": 24, "held": 12, "longest": 16}
+BRIEF = Recipes(
+    start=Recipe(1, 16, 3e-4, amp=True), cross=Recipe(1, 16, 3e-4, amp=True), temperature=0.2,
+    bi=Recipe(1, 8, 3e-4, amp=True), narrow=Recipe(1, 8, 3e-2, decay=0.0, amp=True), head="cosine",
+)  # fmt: skip
+REDUCED: dict[str, dict] = {
+    "ci": {**SMALL, "recipes": BRIEF},
+    "choice": {"trained": 72, "held": 16, "longest": 12},
+    "rehearsal": {**SMALL, "recipes": BRIEF},
+    "thousands": {**SMALL, "recipes": BRIEF},
+    "STS-B": {**SMALL, "recipes": BRIEF._replace(bi=Recipe(2, 8, 5e-5, amp=True), temperature=0.05)},
+    "cost": {"longest": 16},
 }

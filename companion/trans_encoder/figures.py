@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
+from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
 from companion.trans_encoder import speed, theory
 from companion.trans_encoder.arms import HELD, SPEARMAN, START, TRAINED
 from companion.trans_encoder.evaluate import correlation

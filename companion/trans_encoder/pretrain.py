@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from companion.data.glosses import glosses
-from companion.data.language import WEIGHT, minilm
+from companion.data.minilm import WEIGHT, minilm
 from companion.trans_encoder.method import padded
 from companion.trans_encoder.training import alike
 

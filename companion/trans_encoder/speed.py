@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from companion.lab.device import cpu_seconds
+from companion.lab.runtime import cpu_seconds
 from companion.lab.evidence import Measurement
 from companion.trans_encoder import training
 from companion.trans_encoder.method import BiEncoder, CrossEncoder, Model, Pairs, Rows

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.data.glosses import SentencePairs
-from companion.data.language import WEIGHT, minilm, minilm_tokenizer
+from companion.data.minilm import WEIGHT, minilm, minilm_tokenizer
 from companion.errors import CompanionError
 from companion.trans_encoder.method import Pairs
 

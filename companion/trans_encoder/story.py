@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from companion.data.glosses import SentencePairs
-from companion.data.language import minilm_tokenizer
+from companion.data.minilm import minilm_tokenizer
 from companion.lab.evidence import values
 from companion.lab.records import Run
 from companion.trans_encoder import arms, method

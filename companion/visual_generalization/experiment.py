@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from companion.lab.evidence import Measurement
-from companion.lab.scales import Config as ScaledConfig
-from companion.lab.scales import Plan
+from companion.lab.config import BaseConfig
+from companion.lab.config import Study
 from companion.visual_generalization import baselines, method, training
 from companion.visual_generalization.baselines import CLAMP, GRID_MEAN, NEAREST, SHORTCUT, TRAIN_MEAN
 from companion.visual_generalization.method import (
@@ -40,7 +40,7 @@ RUNNABLE = tuple(e.name for e in ENTRIES if not e.needs)
 
 
 @dataclass(frozen=True)
-class Config(ScaledConfig):
+class Config(BaseConfig):
     """All sizes of the lesson. The learning rates, one an approach, were chosen elsewhere (see `choose`)."""
 
     seeds: int = 5
@@ -279,20 +279,19 @@ def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
 LAPTOP = Config.at("laptop")
 ALL = replace(LAPTOP, approaches=RUNNABLE)
 FURTHER = {
-    "choice": Plan(choose, replace(ALL, seeds=3, rates=()), first_seed=100),
-    "rehearsal": Plan(experiment, replace(LAPTOP, seeds=10), first_seed=200),
-    "every approach": Plan(experiment, replace(ALL, seeds=2), first_seed=300),
-    "coloured room": Plan(
+    "choice": Study(choose, replace(ALL, seeds=3, rates=()), first_seed=100),
+    "rehearsal": Study(experiment, replace(LAPTOP, seeds=10), first_seed=200),
+    "every approach": Study(experiment, replace(ALL, seeds=2), first_seed=300),
+    "coloured room": Study(
         experiment,
         replace(LAPTOP, world="room", approaches=(MLP, CNN), shape=Shape(channels=3, factors=6), seeds=3),
         first_seed=300,
     ),
-    "cost": Plan(cost, replace(LAPTOP, seeds=1)),
+    "cost": Study(cost, replace(LAPTOP, seeds=1)),
 }
 
 # What is cut for the runs that the tests repeat.
-SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
-TINY = {**SMALL, "images": 200, "test": 100, "single": 40}
-REDUCED = {
-    "ci": {}, "choice": TINY, "rehearsal": SMALL, "every approach": TINY, "coloured room": TINY, "cost": TINY,
+SMALL = {"images": 320, "test": 100, "single": 40, "recipe": Recipe(epochs=2, batch=32)}
+REDUCED: dict[str, dict] = {
+    "ci": {}, "choice": SMALL, "rehearsal": SMALL, "every approach": SMALL, "coloured room": SMALL, "cost": {},
 }  # fmt: skip

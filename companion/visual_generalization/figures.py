@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.errors import CompanionError
 from companion.lab.evidence import Measurement, values
-from companion.lab.figures import INK, MARKERS, label_right, new_figure
+from companion.lab.plots import INK, MARKERS, label_right, new_figure
 from companion.visual_generalization import method
 from companion.visual_generalization.experiment import OTHERS, R2, alone
 from companion.visual_generalization.method import COMPOSITION, EXTRAPOLATION, INTERPOLATION, SPLITS, Grid

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from companion.lab.device import cpu_seconds
+from companion.lab.runtime import cpu_seconds
 from companion.lab.evidence import Measurement
 from companion.visual_generalization import worlds
 

@@ -21,7 +21,7 @@ from companion.cold_brew.method import (
     teacher_memory,
     virtual_neighbours,
 )
-from companion.lab.sampling import NeighbourSampler
+from companion.lab.neighbor_sampling import NeighborSampler
 
 
 def graph(nodes=60, p=0.08, seed=0):
@@ -245,7 +245,7 @@ class TestBaselines:
 class TestSampling:
     def loader(self, edges, fanout, nodes=60):
         data = Data(edge_index=edges, num_nodes=nodes)
-        return NodeLoader(data, NeighbourSampler(edges, nodes, fanout), input_nodes=torch.arange(nodes), batch_size=7)
+        return NodeLoader(data, NeighborSampler(edges, nodes, fanout), input_nodes=torch.arange(nodes), batch_size=7)
 
     def test_pieces_hold_only_edges_of_the_graph_and_start_with_their_seeds(self):
         edges, _ = graph()

@@ -15,7 +15,7 @@ from companion.course.contract import SECTIONS, broken
 from companion.course.page import squeezed
 from companion.course.refresh import normalise
 from companion.lab import Exercise
-from companion.lab.widgets import WIDGET_VIEW
+from companion.lab.display import WIDGET_VIEW
 
 FILLER = "word " * 140
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from companion.course import atlas, progress, scoreboard, syllabus
+from companion.course import atlas, progress, scoreboard, lessons as syllabus
 from companion.course.browse import ALL, DID_NOT, Browse
 from companion.lab import load_lesson
-from companion.lab.widgets import WIDGET_VIEW
+from companion.lab.display import WIDGET_VIEW
 
 KNOWN = {route.name for route in atlas.routes()}
 

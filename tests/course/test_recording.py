@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import records
+from companion.course import record as records
 from companion.errors import CompanionError
-from companion.lab import load_record, source_hash
+from companion.lab import load_record
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import export, records, results, scoreboard, start
+from companion.course import export, record as records, results, scoreboard, start
 from companion.errors import CompanionError
 
 

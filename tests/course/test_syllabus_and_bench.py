@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import bench, runner, syllabus
+from companion.course import bench, runner, lessons as syllabus
 from companion.course.runner import Outcome
 from companion.errors import CompanionError
 from companion.lab import load_lesson
@@ -22,13 +22,13 @@ def test_a_folder_with_a_lesson_toml_is_a_lesson(tiny_course: Path) -> None:
     toml.write_text(toml.read_text().replace("number = 99", "number = 3"))
     assert [lesson.name for lesson in syllabus.lessons()] == ["small", "tiny"]
     assert [lesson.name for lesson in syllabus.lessons(hidden=True)] == ["small", "_hidden", "tiny"]
-    assert [lesson.name for lesson in syllabus.choose(["99_tiny.ipynb", "3", "03", "small"])] == ["small", "tiny"]
-    assert [lesson.name for lesson in syllabus.choose(["_hidden"])] == ["_hidden"]
+    assert [lesson.name for lesson in syllabus.select_lessons(["99_tiny.ipynb", "3", "03", "small"])] == ["small", "tiny"]
+    assert [lesson.name for lesson in syllabus.select_lessons(["_hidden"])] == ["_hidden"]
 
 
 def test_an_unknown_lesson_is_told_which_there_are(tiny_course: Path) -> None:
     with pytest.raises(CompanionError, match="There is no lesson 'tinny'; there is tiny"):
-        syllabus.choose(["tinny"])
+        syllabus.select_lessons(["tinny"])
 
 
 def test_the_benchmark_tells_of_every_run_what_it_cost_and_what_differs(tiny_course: Path) -> None:

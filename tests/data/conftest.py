@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from companion.data import cache, carriers, catalogue
-from companion.data.catalogue import Address, Distribution
+from companion.data import cache, download, catalog
+from companion.data.catalog import Address, Distribution
 
 # offset, lexicographer file, words, pointers, gloss; and the tag count of each
 NOUNS = [
@@ -136,10 +136,10 @@ def tiny_files() -> dict[str, bytes]:
 
 @pytest.fixture
 def write_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Writes a card into an own, empty catalogue."""
+    """Writes a card into an own, empty catalog."""
     folder = tmp_path / "cards"
     folder.mkdir()
-    monkeypatch.setattr(catalogue, "cards", lambda: {f.stem: catalogue.read_card(f) for f in sorted(folder.iterdir())})
+    monkeypatch.setattr(catalogue, "cards", lambda: {f.stem: catalog.read_card(f) for f in sorted(folder.iterdir())})
     return lambda name, text: (folder / f"{name}.toml").write_text(text) and None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import card, carriers, fetch, real_dir
+from companion.data import card, download, fetch, real_dir
 from companion.data.graphs import ogbn_arxiv, planetoid
 from companion.errors import CompanionError
 
@@ -51,7 +51,7 @@ def test_ogbn_arxiv_reads_the_published_layout(archive) -> None:
 def test_ogbn_arxiv_from_the_cache_equals_the_archive(archive, monkeypatch, tmp_path) -> None:
     from dataclasses import replace
 
-    from companion.data import cache, catalogue
+    from companion.data import cache, catalog
 
     chosen = card("ogbn_arxiv")
     source = replace(chosen.sources[0], sha256=cache.sha256(archive))

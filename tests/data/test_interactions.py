@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from companion.data import card, real_dir, status
-from companion.data.interactions import ml1m, ml100k, ml_latest_small, reduce_ml1m, reduce_ml100k
+from companion.data.ratings import ml1m, ml100k, ml_latest_small, reduce_ml1m, reduce_ml100k
 from companion.errors import CompanionError
 
 EVENTS = [(7, 30, 5, 100), (3, 10, 1, 50), (7, 10, 4, 100)]

@@ -8,7 +8,7 @@ import torch
 
 from companion.data import card, status
 from companion.data.graphs import wordnet
-from companion.data.language import embed, mean_pool, minilm, minilm_nouns
+from companion.data.minilm import embed, mean_pool, minilm, minilm_nouns
 
 needs_minilm = pytest.mark.skipif(status("minilm") != "cached", reason="MiniLM is not in the cache: make data")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from companion.data import card, catalogue, real_dir
+from companion.data import card, catalog, real_dir
 from companion.data.stsb import stsb
 from companion.errors import CompanionError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import card, catalogue, real_dir
+from companion.data import card, catalog, real_dir
 from companion.data.texts import arxiv_texts, cora_text, published_vectors
 from companion.errors import CompanionError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import card, cards, catalogue, fetch, real_dir, status
+from companion.data import card, cards, catalog, fetch, real_dir, status
 from companion.data.trajectories import (
     AWAY,
     BALL,
@@ -77,7 +77,7 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     import zipfile
     from dataclasses import replace
 
-    from companion.data import cache, carriers
+    from companion.data import cache, download
 
     chosen = card("skillcorner_2417")
     files, wheel = match_files(tmp_path), tmp_path / "kloppy.whl"
@@ -97,7 +97,7 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
 
 
 def test_a_changed_carrier_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from companion.data import carriers
+    from companion.data import download
 
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
     (tmp_path / "wheel").write_bytes(b"another wheel")

@@ -17,7 +17,7 @@ from companion.deepaa import figures, tasks, training
 from companion.deepaa.experiment import ARMS, DEEPAA, LIES, NO_STD, NONE, RAND, TRIVIAL, Config, experiment
 from companion.errors import CompanionError
 from companion.lab import load_record, values
-from companion.lab.figures import png
+from companion.lab.plots import png
 
 room = importlib.import_module("companion.deepaa.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from companion.diva import backbones, figures
 from companion.diva.experiment import Config, experiment
 from companion.diva.tasks import draw, lie, with_core, with_lies
 from companion.lab import load_record, values
-from companion.lab.figures import png
+from companion.lab.plots import png
 
 room = importlib.import_module("companion.diva.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
@@ -166,7 +166,7 @@ def test_the_paper_configuration_runs_on_a_tiny_set(tiny_flowers: None) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @needs_lite0
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
-    from companion.data.lite0 import embed, lite0_weights
+    from companion.data.efficientnet_lite0 import embed, lite0_weights
 
     pictures = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3)).astype(np.uint8)
     here, there = (embed(pictures, lite0_weights(), torch.device(name)) for name in ("cpu", "cuda"))
@@ -206,7 +206,7 @@ class TestRecord:
         assert halves == {"rehearsal": "choices", "study": "evidence"}
 
     def test_bounds_of_sabotages_stand_three_deviations_from_the_rehearsal(self) -> None:
-        rooms.sabotages_stand_off("diva")
+        rooms.ablates_stand_off("diva")
 
     def test_the_large_derivative_fits_into_four_gigabytes(self) -> None:
         rows = load_record("diva").runs["cost"].measurements

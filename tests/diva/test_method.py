@@ -254,7 +254,7 @@ MEMORY = """
 import torch
 torch.set_num_threads(1)
 from companion.diva.speed import derivative_seconds
-from companion.lab.device import peak_megabytes
+from companion.lab.runtime import peak_megabytes
 derivative_seconds(10, 8)
 before = peak_megabytes()
 derivative_seconds({n}, {m})

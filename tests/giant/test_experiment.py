@@ -19,7 +19,7 @@ from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, PLAIN, RANDOM, Budge
 from companion.giant.downstream import Downstream
 from companion.giant.experiment import Config, experiment
 from companion.lab import load_record, values
-from companion.lab.figures import png
+from companion.lab.plots import png
 
 room = importlib.import_module("companion.giant.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -180,16 +180,16 @@ def test_a_reader_is_the_whole_before_tuning(tiny_bert: Path) -> None:
 
 @needs_minilm
 def test_minilm_read_layer_by_layer_gives_the_kept_vectors() -> None:
-    from companion.data import graphs, language
+    from companion.data import graphs, minilm
 
-    texts, wanted = graphs.wordnet().texts[:40], language.minilm_nouns()[:40]
+    texts, wanted = graphs.wordnet().texts[:40], minilm.minilm_nouns()[:40]
     reader = encoders.Reader("minilm", texts, 2, 128, False)
     with torch.no_grad():
         assert np.abs(reader(torch.arange(40)).numpy() - wanted).max() < 2e-3
 
 
 def test_two_processes_encode_as_one(tiny_bert: Path, tmp_path: Path) -> None:
-    from companion.data import language
+    from companion.data import minilm
 
     lines, out = tmp_path / "texts.txt", tmp_path / "found.npy"
     lines.write_text("\n".join(TEXTS[:7]))
@@ -199,7 +199,7 @@ def test_two_processes_encode_as_one(tiny_bert: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-800:]
-    wanted = language.embed(TEXTS[:7], *encoders.language_model(str(tiny_bert)))
+    wanted = minilm.embed(TEXTS[:7], *encoders.language_model(str(tiny_bert)))
     assert np.allclose(np.load(out), wanted, atol=1e-5)
 
 

@@ -17,7 +17,7 @@ from companion.grda import equilibrium, figures, worlds
 from companion.grda.arms import NEURAL, PERMUTED, SOURCE, WALK, Recipe, Sizes, guesses
 from companion.grda.experiment import ALL, PUBLISHED, SOURCES, TARGETS, THIRDS, Config, experiment
 from companion.lab.evidence import values
-from companion.lab.figures import png
+from companion.lab.plots import png
 
 room = importlib.import_module("companion.grda.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from companion.data import real_dir, status
-from companion.data.domains import STATES, us48
+from companion.data.us_states import STATES, us48
 from companion.errors import CompanionError
 from companion.grda import temperature
 

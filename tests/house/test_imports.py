@@ -97,16 +97,16 @@ PLANTED = {
     "companion/cold_brew/exercises.py": "from . import figures",
     "companion/cold_brew/checks.py": "from companion.cold_brew.experiment import experiment",
     "companion/giant/method.py": "from . import tree",
-    "companion/__init__.py": "from companion.lab import Lab",
+    "companion/__init__.py": "from companion.lab import Lab"
 }
 ALLOWED = {
     "companion/__main__.py": "from companion.course.cli import main",
     "companion/errors.py": "",
-    "companion/course/runner.py": "from companion.cold_brew import experiment\nimport companion.lab.scales",
+    "companion/course/runner.py": "from companion.cold_brew import experiment\nimport companion.lab.config",
     "companion/course/__init__.py": "",
     "companion/cold_brew/__init__.py": "from companion.cold_brew.figures import curve\nfrom .method import teacher",
     "companion/cold_brew/experiment.py": "from companion.data import graphs\nfrom . import baselines, method",
-    "companion/cold_brew/method.py": "import torch\nfrom companion.errors import Bad\nfrom companion.lab import blocks",
+    "companion/cold_brew/method.py": "import torch\nfrom companion.errors import Bad\nfrom companion.lab import blocks"
     "companion/cold_brew/baselines.py": "from .method import teacher",
     "companion/cold_brew/figures.py": "",
     "companion/cold_brew/checks.py": "from . import baselines, arms",

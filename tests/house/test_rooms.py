@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import syllabus
+from companion.course import lessons as syllabus
 from companion.lab import SCALES
 
 ROOT = Path(__file__).parents[2]

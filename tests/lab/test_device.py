@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from companion.errors import CompanionError
-from companion.lab.device import (
+from companion.lab.runtime import (
     call_seconds,
     check_seed,
     growth,

@@ -8,7 +8,7 @@ import pytest
 
 from companion.errors import CompanionError
 from companion.lab import figures
-from companion.lab.widgets import WIDGET_VIEW, Play
+from companion.lab.display import WIDGET_VIEW, Play
 
 ALT = "A line that rises from zero to one, drawn to test the display."
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from companion.course import syllabus
+from companion.course import lessons as syllabus
 from companion.lab import judge, load_record
 from companion.lab.evidence import FAILS, HOLDS, OPEN, Arm, by_seed, differences
 from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT, examine
@@ -65,13 +65,13 @@ class TestLesson:
             assert len(promise.says) > 30
             assert not set(promise.claims) & set(promise.against), promise.says
             named = [claim for claim in lesson.claims if claim.id in (*promise.claims, *promise.against)]
-            assert not any(claim.sabotages for claim in named), "a sabotage answers its claim, not a promise"
+            assert not any(claim.ablates for claim in named), "a sabotage answers its claim, not a promise"
 
     def test_a_sabotage_kills_a_claim(self, lesson):
-        broken = [claim for claim in lesson.claims if claim.sabotages]
+        broken = [claim for claim in lesson.claims if claim.ablates]
         assert broken
         for claim in broken:
-            whole = lesson.claim(claim.sabotages)
+            whole = lesson.claim(claim.ablates)
             assert whole.expected["study"] == HOLDS
             assert set(claim.expected.values()) == {FAILS}, claim.id
             bounds = {c.baseline: c.margin for c in whole.comparisons()}
@@ -106,7 +106,7 @@ class TestLesson:
         assert not set(runs["rehearsal"].seeds) & {seed for scale in ("laptop", "study") for seed in runs[scale].seeds}
         assert len(runs["rehearsal"].seeds) >= 10
         for claim in lesson.claims:
-            for comparison in claim.comparisons() if not claim.sabotages else []:
+            for comparison in claim.comparisons() if not claim.ablates else []:
                 seen = differences(claim, comparison, runs["rehearsal"].measurements)
                 room = {HOLDS: 1, FAILS: -1, OPEN: 0}[claim.expected["study"]] * (seen.mean() - comparison.margin)
                 assert room >= 3 * seen.std(ddof=1) or claim.expected["study"] == OPEN, (claim.id, seen.mean())
@@ -114,7 +114,7 @@ class TestLesson:
     def test_a_bound_quotes_the_rehearsal_as_it_is_recorded(self, lesson):
         rehearsal = load_record(lesson.name).runs["rehearsal"].measurements
         for claim in lesson.claims:
-            for comparison in claim.comparisons() if "ehearsal" in claim.why and not claim.sabotages else []:
+            for comparison in claim.comparisons() if "ehearsal" in claim.why and not claim.ablates else []:
                 seen = differences(claim, comparison, rehearsal)
                 assert quoted(seen.mean(), claim.why), (claim.id, seen.mean(), claim.why)
                 assert quoted(seen.std(ddof=1), claim.why), (claim.id, seen.std(ddof=1), claim.why)

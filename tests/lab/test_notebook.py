@@ -8,7 +8,7 @@ from companion.errors import CompanionError
 from companion.lab import Lab, display, load_record
 from companion.lab.evidence import Measurement, judge
 from companion.lab.notebook import memory_advice
-from companion.lab.report import bound
+from companion.lab.evidence import bound
 
 LESSON = "_template"
 
@@ -42,7 +42,7 @@ def arms(claim, difference, seeds=4):
 
 
 def paired(lab):
-    return next(c for c in lab.lesson.claims if c.kind == "paired" and len(c.comparisons()) == 1 and not c.sabotages)
+    return next(c for c in lab.lesson.claims if c.kind == "paired" and len(c.comparisons()) == 1 and not c.ablates)
 
 
 def test_it_says_what_it_resolved(shown):

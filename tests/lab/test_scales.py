@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from companion.errors import CompanionError
-from companion.lab.scales import SCALES, Config
+from companion.lab.config import SCALES, Config
 
 
 @dataclass(frozen=True)

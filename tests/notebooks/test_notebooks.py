@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.course import contract, pages, places, results, runner, scoreboard, syllabus, words
+from companion.course import contract, pages, lessons as places, results, runner, scoreboard, lessons as syllabus, words
 from companion.course.browse import Browse
 from companion.course.replay import replay
 

@@ -14,7 +14,7 @@ import torch
 
 from companion import data
 from companion.lab import load_record, values
-from companion.lab.figures import png
+from companion.lab.plots import png
 from companion.psa_gan import figures, panel, story
 from companion.psa_gan.arms import BOOTSTRAP, CONTEXT, PSA, RECURRENT, Sizes
 from companion.psa_gan.experiment import ALONE, MORE, REAL, WINDOWS, Config, bench, experiment, few_windows

@@ -11,9 +11,9 @@ import rooms
 import torch
 
 from companion.data import real_dir, status
-from companion.data.interactions import Interactions
+from companion.data.ratings import Interactions
 from companion.lab import load_record, values
-from companion.lab.figures import png
+from companion.lab.plots import png
 from companion.rim import arms, figures, matching, method, speed
 from companion.rim.arms import EMA, GRU, HP, USER, Choices, Clock
 from companion.rim.experiment import ITEMREC, TEST, USERREC, Config, experiment

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import kstest
 from torch import Tensor
 
-from companion.data.interactions import Interactions
+from companion.data.ratings import Interactions
 from companion.errors import CompanionError
 from companion.lab import load_lesson
 from companion.rim import arms, baselines, blocks, checks, exercises, intensity, matching, method, split, worlds

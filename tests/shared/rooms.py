@@ -35,6 +35,6 @@ def sabotages_stand_off(lesson: str) -> None:
     """What every lesson owes for its claims' bounds (see tests/lab/test_lessons.py) holds for its sabotages as well."""
     rehearsal = load_record(lesson).runs["rehearsal"].measurements
     for claim in load_lesson(lesson).claims:
-        for comparison in claim.comparisons() if claim.sabotages else []:
+        for comparison in claim.comparisons() if claim.ablates else []:
             found = differences(claim, comparison, rehearsal)
             assert abs(found.mean() - comparison.margin) > 3 * found.std(ddof=1), claim.id

@@ -13,7 +13,7 @@ from companion._template.experiment import Config, experiment, observe, place, t
 from companion._template.method import exact_risk
 from companion.lab import Measurement, judge, load_lesson
 from companion.lab.evidence import Arm, by_seed
-from companion.lab.figures import png
+from companion.lab.plots import png
 
 CPU = torch.device("cpu")
 LAPTOP = Config.at("laptop")
@@ -53,7 +53,7 @@ def test_the_verdicts_on_seeds_that_nobody_has_seen(rows: list[Measurement]) -> 
 
 
 def test_bounds_of_sabotages_stand_three_deviations_from_the_rehearsal() -> None:
-    rooms.sabotages_stand_off("_template")
+    rooms.ablates_stand_off("_template")
 
 
 def test_figures_hold_what_was_measured(rows: list[Measurement]) -> None:

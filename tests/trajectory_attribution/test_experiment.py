@@ -13,7 +13,7 @@ import torch
 from companion.data import real_dir, status
 from companion.lab import load_record
 from companion.lab.evidence import values
-from companion.lab.figures import png
+from companion.lab.plots import png
 from companion.trajectory_attribution import figures, method
 from companion.trajectory_attribution.arms import ALONE, ARMS, ORDINARY, SUBSETS, Sizes
 from companion.trajectory_attribution.experiment import Config, experiment

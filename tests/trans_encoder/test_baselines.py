@@ -148,7 +148,7 @@ def test_a_long_text_is_cut_and_an_unknown_word_is_unknown() -> None:
 
 @needs_minilm
 def test_the_first_layers_of_minilm_are_its_own() -> None:
-    from companion.data.language import minilm
+    from companion.data.minilm import minilm
 
     start = starts.language_model("minilm-2")
     tokenizer, whole = minilm()

@@ -13,7 +13,7 @@ import torch
 from companion.data import status
 from companion.data.glosses import SentencePairs
 from companion.lab.evidence import Measurement
-from companion.lab.figures import png
+from companion.lab.plots import png
 from companion.trans_encoder import checks, figures, speed, story, theory
 from companion.trans_encoder.arms import AGREEMENT, HELD, MUTUAL, NARROW, SPEARMAN, START, TRAINED
 

@@ -12,7 +12,7 @@ import torch
 
 from companion.lab import load_record
 from companion.lab.evidence import values
-from companion.lab.figures import png
+from companion.lab.plots import png
 from companion.visual_generalization import figures, method, training, worlds
 from companion.visual_generalization.experiment import RUNNABLE, Config, experiment
 from companion.visual_generalization.method import COMPOSITION, EXTRAPOLATION, RANDOM, SPLITS

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 
 from companion.errors import CompanionError
-from companion.lab import Config as BaseConfig
-from companion.lab import Measurement, Plan
+from companion.lab import BaseConfig
+from companion.lab import Measurement, Study
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,4 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     return [Measurement("mean", method, "all", seed, float(value)) for method, value in means.items()]
 
 
-FURTHER = {"rehearsal": Plan(experiment, replace(Config.at("ci"), seeds=1), first_seed=100)}
+FURTHER = {"rehearsal": Study(experiment, replace(Config.at("ci"), seeds=1), first_seed=100)}

@@ -117,7 +117,7 @@ def reduce_lite0(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """
     import torch
 
-    from companion.data.carriers import fetch
+    from companion.data.download import fetch
 
     fetch("mnist5k")
     weights = fold(torch.load(files[WEIGHTS], map_location="cpu", weights_only=True))

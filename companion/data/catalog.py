@@ -85,8 +85,9 @@ class DataCard:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides the compact array: builder, revision, and the sources' hashes."""
-        parts = [self.builder, self.revision, [[source.sha256, source.members] for source in self.sources]]
+        """A hash of all that decides the compact array: the builder's name, revision, and the sources' hashes."""
+        function = self.builder.partition(":")[2]  # a module may be renamed without a new download
+        parts = [function, self.revision, [[source.sha256, source.members] for source in self.sources]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from torch_geometric.utils import coalesce, index_sort
 
 
-class NeighbourSampler(BaseSampler):
+class NeighborSampler(BaseSampler):
     """Up to `fanout[l]` random neighbours of each node at hop l, with replacement, repeats merged.
 
     edge_index (2, E) int64 points from source to target; sampling follows edges backwards, from target to source.
@@ -36,7 +36,7 @@ class NeighbourSampler(BaseSampler):
 
     def sample_from_edges(self, *_: object, **__: object) -> SamplerOutput:
         """Not offered: the course samples around nodes."""
-        raise NotImplementedError("NeighbourSampler samples around nodes; it has no sampling around edges.")
+        raise NotImplementedError("NeighborSampler samples around nodes; it has no sampling around edges.")
 
     def _hop(self, frontier: Tensor, size: int) -> Tensor:
         degree = self.start[frontier + 1] - self.start[frontier]

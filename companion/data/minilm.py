@@ -29,7 +29,7 @@ def reduce_minilm(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """
     from safetensors.numpy import load_file
 
-    from companion.data.carriers import fetch
+    from companion.data.download import fetch
 
     fetch("wordnet")
     weights = load_file(files["model.safetensors"])

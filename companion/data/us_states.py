@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from companion.data.cache import path
-from companion.data.catalogue import card
+from companion.data.catalog import card
 from companion.errors import CompanionError
 
 # in the alphabetical order of the full names, as both publishers number them

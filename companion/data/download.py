@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from companion.data import cache
-from companion.data.catalogue import Address, DataCard, Distribution, Source, card
+from companion.data.catalog import Address, DataCard, Distribution, Source, card
 from companion.errors import CompanionError
 
 if TYPE_CHECKING:
