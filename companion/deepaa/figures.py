@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from companion.deepaa import method
-from companion.deepaa.bank import Bank
-from companion.deepaa.experiment import DEEPAA, NO_STD, TEST, Found
-from companion.deepaa.shares import FIRST, SECOND
+from companion.deepaa.augmentations import Bank
+from companion.deepaa.evaluation import FIRST, SECOND
+from companion.deepaa.experiment import TEST
+from companion.deepaa.training import DEEPAA, NO_STD, SearchResult
 from companion.lab.evidence import Measurement, values
 from companion.lab.plots import INK, label_right, new_figure, seed_lines, seed_rows
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The second released CIFAR policy: per cent of a layer, operations summed over magnitudes, the largest ones alone.
+# The second released CIFAR policy: percent of a layer, operations summed over magnitudes, the largest ones alone.
 RELEASED = {
     1: {"Solarize": 15, "Color": 13, "TranslateY": 11, "TranslateX": 10},
     2: {"RandCutout": 99},
@@ -32,25 +33,25 @@ RELEASED = {
 SMALLEST = 0.003  # rewards are drawn on a scale that is linear up to here and logarithmic beyond
 
 
-def accuracies(rows: Sequence[Measurement], arms: Sequence[str], least: float) -> Figure:
-    """Accuracy of every arm, a dot a seed; the axis begins at `least`."""
-    figure, ax = new_figure(width=7.4, height=0.42 * len(arms) + 0.9)
-    seed_rows(ax, {arm: values(rows, "accuracy", arm, TEST) for arm in arms}, decimals=1)
-    ax.set(xlabel="test images classified, %", xlim=(least, None))
+def accuracies(rows: Sequence[Measurement], methods: Sequence[str], least: float) -> Figure:
+    """Accuracy of every method, one dot per seed; the axis begins at `least`."""
+    figure, ax = new_figure(width=7.4, height=0.42 * len(methods) + 0.9)
+    seed_rows(ax, {name: values(rows, "accuracy", name, TEST) for name in methods}, decimals=1)
+    ax.set(xlabel="test accuracy, %", xlim=(least, None))
     return figure
 
 
 def geometry(v: Tensor, gradients: Tensor, p: Tensor, names: Sequence[str], step: float) -> Figure:
-    """In the plane: v (2,), candidates' gradients (M, 2), their mixture g by p (M,), u; and g after one update."""
+    """In the plane: v (2,), candidates' gradients (M, 2), their mean g under p (M,), u; and g after one update of p."""
     figure, (left, right) = new_figure(columns=2, width=8.8, height=4.0, width_ratios=(3, 2))
     g = p @ gradients
-    u = method.across(v, g)
+    u = method.orthogonal_part(v, g)
     c = gradients @ u / (v.norm() * g.norm())
     after = (p.log() + step * c).softmax(0)
     moved = after @ gradients
     shown = {"v": (v, "C1", "-"), "g": (g, "C0", "-"), "u": (u, "C2", "--"), "g after a step": (moved, "C0", ":")}
-    for name, (vector, colour, dash) in shown.items():
-        _arrow(left, vector, colour, dash)
+    for name, (vector, color, dash) in shown.items():
+        _arrow(left, vector, color, dash)
         below = name == "g"
         left.annotate(
             name, vector.tolist(), (6, -6 if below else 5), textcoords="offset points", color=INK, fontweight="bold"
@@ -72,10 +73,10 @@ def geometry(v: Tensor, gradients: Tensor, p: Tensor, names: Sequence[str], step
     return figure
 
 
-def _arrow(ax: Axes, vector: Tensor, colour: str, dash: str) -> None:
+def _arrow(ax: Axes, vector: Tensor, color: str, dash: str) -> None:
     look: dict[str, Any] = {
         "arrowstyle": "-|>",
-        "color": colour,
+        "color": color,
         "lw": 2,
         "linestyle": dash,
         "shrinkA": 0,
@@ -84,10 +85,10 @@ def _arrow(ax: Axes, vector: Tensor, colour: str, dash: str) -> None:
     ax.annotate("", (float(vector[0]), float(vector[1])), (0, 0), arrowprops=look)
 
 
-def sheet(bank: Bank, image: Tensor, layer: Tensor) -> Figure:
-    """One image (C, S, S) under every candidate, a row an operation, with its per cent of a layer (M,).
+def candidate_sheet(bank: Bank, image: Tensor, layer: Tensor) -> Figure:
+    """One image (C, S, S) under every candidate, one row per operation, with its percentage of a layer (M,).
 
-    A solid frame stands around what the layer takes more often than chance would.
+    A thick frame marks what the layer chooses more often than a uniform draw would.
     """
     shown = bank(image.expand(len(bank), -1, -1, -1), torch.arange(len(bank)), torch.Generator().manual_seed(1))
     width = max(len(bank.rows(o)) for o in bank.operations)
@@ -119,7 +120,7 @@ def _tile(ax: Axes, image: Tensor, share: float, chance: float) -> None:
 
 
 def mean_and_std(bank: Bank, rewards: Tensor, named: Sequence[str]) -> Figure:
-    """Every candidate's mean reward against its std over draws, from rewards (L, M); only above the line is r > 0."""
+    """Each candidate's mean reward against its standard deviation, from rewards (L, M); r > 0 above the line."""
     figure, ax = new_figure(width=7.6, height=4.4)
     mean, std = rewards.double().mean(0).numpy(), rewards.double().std(0, correction=0).numpy()
     moves = std > SMALLEST
@@ -138,39 +139,41 @@ def mean_and_std(bank: Bank, rewards: Tensor, named: Sequence[str]) -> Figure:
         at = (float(std[n]), float(mean[n]))
         ax.plot(*at, "s", color="C1", ms=8)
         ax.annotate(name, at, (8, -7), textcoords="offset points", fontsize=9)
-    ax.set(xlabel="std of the reward over draws", ylabel="mean of the reward")
+    ax.set(xlabel="standard deviation of the reward over draws", ylabel="mean of the reward")
     return figure
 
 
-def progress(found: Found) -> Figure:
-    """Cosine and entropy at each step, layer by layer: with the std term, and a second layer without it."""
+def progress(result: SearchResult) -> Figure:
+    """Cosine and entropy at each step of each layer, and of a second layer searched without the standard deviation."""
     figure, axes = new_figure(columns=2, width=9.4, height=3.6)
-    traces = found.layers[DEEPAA]
+    traces = result.layers[DEEPAA]
     lines = {"layer 1": (traces[0], "-", "C0"), "layer 2": (traces[-1], "--", "C1")}
-    lines["layer 2, no std"] = (found.layers[NO_STD][-1], ":", "C2")
+    lines["layer 2, no std"] = (result.layers[NO_STD][-1], ":", "C2")
     for ax, name, label in zip(axes, ("cosines", "entropies"), ("cos(v, g)", "entropy, nats"), strict=True):
         ends, longest = [], 0
-        for words, (trace, dash, colour) in lines.items():
+        for words, (trace, dash, color) in lines.items():
             seen = np.array(getattr(trace, name))
             if name == "cosines":
                 seen = np.convolve(seen, np.ones(8) / 8, mode="valid")
-            ax.plot(range(len(seen)), seen, dash, color=colour, lw=2)
+            ax.plot(range(len(seen)), seen, dash, color=color, lw=2)
             ends.append((float(seen[-1]), words, INK))
             longest = max(longest, len(seen))
         label_right(ax, longest - 1.0, ends, gap=0.08)
         ax.set(xlabel="step", ylabel=label)
-    axes[0].set_title("agreement (running mean of 8)")
+    axes[0].set_title("cosine (running mean of 8 steps)")
     return figure
 
 
 def policies(rows: Sequence[Measurement], columns: Sequence[str]) -> Figure:
-    """Per cent of each layer by operation: the mean over our seeds, beside the released CIFAR policy."""
+    """Percent of each layer by operation: the mean over seeds, beside the released CIFAR policy."""
     known = {row.method for row in rows if row.metric == "mass"}
     shares = [[values(rows, "mass", o, k).mean() if o in known else np.nan for k in (FIRST, SECOND)] for o in columns]
-    ours = np.array(shares)
-    theirs = np.array([[float(RELEASED[k].get(o, 0)) for k in RELEASED] for o in columns])
+    found_here = np.array(shares)
+    released = np.array([[float(RELEASED[k].get(o, 0)) for k in RELEASED] for o in columns])
     figure, axes = new_figure(columns=2, width=8.2, height=0.29 * len(columns) + 1.0, sharey=True, width_ratios=(2, 6))
-    for ax, table, title in zip(axes, (ours, theirs), ("digits, ours", "CIFAR, released (cifar_2)"), strict=True):
+    for ax, table, title in zip(
+        axes, (found_here, released), ("digits, found here", "CIFAR, released (cifar_2)"), strict=True
+    ):
         ax.imshow(np.nan_to_num(table), cmap="Blues", vmin=0, vmax=100, aspect="auto")
         for i, j in zip(*np.nonzero(np.nan_to_num(table) >= 1), strict=True):
             dark = table[i, j] > 55
@@ -182,54 +185,54 @@ def policies(rows: Sequence[Measurement], columns: Sequence[str]) -> Figure:
     return figure
 
 
-def lengths(rows: Sequence[Measurement], epochs: Sequence[int], arms: Sequence[str]) -> Figure:
-    """Accuracy against epochs for every arm."""
+def lengths(rows: Sequence[Measurement], epochs: Sequence[int], methods: Sequence[str]) -> Figure:
+    """Accuracy against epochs for every method."""
     figure, ax = new_figure(width=7.8, height=4.0)
-    lines = {arm: np.array([values(rows, "accuracy", arm, f"{n} epochs") for n in epochs]).T for arm in arms}
+    lines = {name: np.array([values(rows, "accuracy", name, f"{n} epochs") for n in epochs]).T for name in methods}
     ax.set_xscale("log")
     ax.set_xticks(list(epochs), [str(n) for n in epochs])
     ax.minorticks_off()
-    seed_lines(ax, list(epochs), lines, known=list(arms))
-    ax.set(xlabel="epochs, the same for all", ylabel="test images classified, %")
+    seed_lines(ax, list(epochs), lines, known=list(methods))
+    ax.set(xlabel="epochs, the same for all methods", ylabel="test accuracy, %")
     return figure
 
 
-# ---------------------------------------------------------------- play
+# ---------------------------------------------------------------- interactive
 
 
-def panel(found: Found, digit: int, shift: int, turn: int, invert: int) -> Figure:
-    """A layer of one's own: per cent for shifts, turns and inversion, the rest identity; 16 samples and cos(v, g)."""
-    bank, source = found.bank, found.source
-    shares = {"RandCrop": shift, "Rotate": turn, "Invert": invert}
+def layer_by_hand(result: SearchResult, digit: int, crop: int, rotate: int, invert: int) -> Figure:
+    """A layer set by hand: percent for crops, rotations and inversion, the rest identity; 16 samples and cos(v, g)."""
+    bank, data = result.bank, result.search_data
+    shares = {"RandCrop": crop, "Rotate": rotate, "Invert": invert}
     total = max(100, sum(shares.values()))
     p = torch.zeros(len(bank), dtype=torch.float64)
     for name, share in shares.items():
         p[bank.rows(name)] = share / total / len(bank.rows(name))
     p[0] = 1 - p.sum()
-    agreement, image = agree(found, digit, p)
+    similarity, image = class_cosine(result, digit, p)
     generator = torch.Generator().manual_seed(0)
     which = method.sample(p.clamp(min=0)[None], 16, generator)[:, 0]
-    shown = bank(source.images[image].expand(16, -1, -1, -1), which, generator)
+    shown = bank(data.images[image].expand(16, -1, -1, -1), which, generator)
     figure, axes = new_figure(8, width=8.4, height=2.7, rows=2)
     for ax, tile in zip(axes.flat, shown, strict=True):
         ax.imshow(tile.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray_r", vmin=0, vmax=1)
         ax.axis("off")
-    alone = agree(found, digit, torch.eye(len(bank), dtype=torch.float64)[0])[0]
-    words = f"identity {100 * float(p[0]):.0f} %, cos(v, g) = {agreement:.3f} (with identity alone {alone:.3f})"
+    alone = class_cosine(result, digit, torch.eye(len(bank), dtype=torch.float64)[0])[0]
+    words = f"identity {100 * float(p[0]):.0f} %, cos(v, g) = {similarity:.3f} (with identity alone {alone:.3f})"
     figure.suptitle(words, fontsize=11)
     return figure
 
 
-def agree(found: Found, digit: int, p: Tensor) -> tuple[float, int]:
+def class_cosine(result: SearchResult, digit: int, p: Tensor) -> tuple[float, int]:
     """cos(v, g) of a class, v over its validation images, g over twenty search images; and one image's number."""
-    network, bank, source = found.network, found.bank, found.source
-    rows = torch.nonzero(source.classes == digit).squeeze(1)[:20]
-    validation = torch.nonzero(source.validation_classes == digit).squeeze(1)
+    network, bank, data = result.network, result.bank, result.search_data
+    rows = torch.nonzero(data.classes == digit).squeeze(1)[:20]
+    validation = torch.nonzero(data.validation_classes == digit).squeeze(1)
     even = torch.full((1, len(validation)), 1 / len(validation))
-    v = method.gradients(network, source.validation[validation][None], source.given[validation][None], even)
+    v = method.gradients(network, data.validation[validation][None], data.validation_labels[validation][None], even)
     used = torch.nonzero(p).squeeze(1)
     generator = torch.Generator().manual_seed(0)
-    images = bank(source.images[rows].repeat_interleave(len(used), 0), used.repeat(len(rows)), generator)
+    images = bank(data.images[rows].repeat_interleave(len(used), 0), used.repeat(len(rows)), generator)
     weight = (p[used].float() / len(rows)).repeat(len(rows))
     labels = torch.full((len(images),), digit)
     g = method.gradients(network, images[None], labels[None], weight[None])

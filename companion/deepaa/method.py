@@ -1,5 +1,8 @@
 """Deep AutoAugment (Zheng, Zhang, Yan and Zhang, 2022), in the paper's order: policy, gradients, rewards, layers.
 
+A pipeline of K random transformations is searched one layer at a time. The probabilities of a layer move so that the
+gradient on augmented images becomes more similar (cosine) to the gradient on original validation images.
+
 symbol        here            shape
 p_k           policy[k]       (M,), the k-th layer's probabilities; policy (K, M)
 theta_k       logits          (M,)
@@ -7,9 +10,9 @@ w             w               (P,), all weights of the search network in one vec
 L             draws           int, (class, image, validation batch) triples a step
 v             v               (L, P), gradient of original validation images of a class
 g             g               (L, P), expected gradient of an augmented search image of that class
-u             across(v, g)    (L, P), the part of v across g
+u             orthogonal_part(v, g)    (L, P), the part of v across g
 c_n           rewards         (L, M), derivative of cos(v, g) by p_n
-r_n           regularised     (M,), mean - std of the rewards over the draws
+r_n           regularized     (M,), mean - std of the rewards over the draws
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
 Losses = Callable[[Tensor], Tensor]
+LAST_STEPS = 10  # whose rewards a LayerTrace holds
 IDENTITY, FLIP, CROP, CUTOUT = "Identity", "RandFlip", "RandCrop", "RandCutout"
 
 
@@ -39,7 +43,7 @@ class Candidate(NamedTuple):
 
 
 class Bank(Protocol):
-    """A table of M candidates, the identity first, that serves every image of a batch with its own."""
+    """A set of M candidate transformations, the identity first; every image of a batch gets its own candidate."""
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -50,7 +54,7 @@ class Bank(Protocol):
         """Their operations, each once."""
 
     def rows(self, operation: str) -> list[int]:
-        """Which candidates belong to an operation."""
+        """Indices of the candidates of an operation."""
 
     def __len__(self) -> int:
         """M."""
@@ -63,14 +67,14 @@ class Bank(Protocol):
 
 
 def start_logits(candidates: int, identity: float) -> Tensor:
-    """theta of a new layer, (M,) float64: `identity` for the first candidate, 0 for the others, centred."""
+    """Logits of a new layer, (M,) float64: `identity` for the first candidate, 0 for the others, centered."""
     logits = torch.zeros(candidates, dtype=torch.float64)
     logits[0] = identity
     return logits - logits.mean()
 
 
 def sample(policy: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Candidates for n images, (n, K) int64: every layer of the policy (K, M) draws for every image by itself."""
+    """Sampled candidates of n images, (n, K) int64, from a policy (K, M): images and layers are independent."""
     return torch.multinomial(policy, n, replacement=True, generator=generator).T.contiguous()
 
 
@@ -118,7 +122,7 @@ def gradients(network: Network, images: Tensor, labels: Tensor, weight: Tensor) 
     return vmap(grad(one), in_dims=(None, 0, 0, 0))(network.weights, images, labels, weight)
 
 
-# ---------------------------------------------------------------- the score and its derivative by the policy
+# ---------------------------------------------------------------- the cosine and its gradient by the policy
 
 
 def cosine(v: Tensor, g: Tensor) -> Tensor:
@@ -126,22 +130,22 @@ def cosine(v: Tensor, g: Tensor) -> Tensor:
     return F.cosine_similarity(v, g, dim=-1, eps=1e-30)
 
 
-def across(v: Tensor, g: Tensor) -> Tensor:
-    """u = v - (v'g / |g|^2) g: what of v lies across g, for vectors (P,) or rows (L, P)."""
+def orthogonal_part(v: Tensor, g: Tensor) -> Tensor:
+    """u = v - (v'g / |g|^2) g: the component of v orthogonal to g, for vectors (P,) or rows (L, P)."""
     return v - (v * g).sum(-1, keepdim=True) / g.square().sum(-1, keepdim=True) * g
 
 
 def candidate_rewards(losses: Losses, w: Tensor, v: Tensor, g: Tensor) -> Tensor:
     """c_n = g_n'u / (|v| |g|) for all candidates at once, (B,): ONE Jacobian-vector product of the losses along u.
 
-    losses: w (P,) -> (B,), a loss a candidate. v, g (P,). No candidate's own gradient is ever made.
+    losses: w (P,) -> (B,), one loss per candidate. v, g (P,). No gradient of a single candidate is computed.
     """
-    slopes: Tensor = jvp(losses, (w,), (across(v, g),))[1]
-    return slopes / (v.norm() * g.norm())
+    directional_derivatives: Tensor = jvp(losses, (w,), (orthogonal_part(v, g),))[1]
+    return directional_derivatives / (v.norm() * g.norm())
 
 
 def rewards(network: Network, images: Tensor, labels: Tensor, v: Tensor, g: Tensor) -> Tensor:
-    """The same for every draw, (L, B): images (L, B, C, H, W), labels (L, B), v and g (L, P)."""
+    """Rewards of every draw, (L, B): images (L, B, C, H, W), labels (L, B), v and g (L, P)."""
 
     def one(x: Tensor, y: Tensor, v: Tensor, g: Tensor) -> Tensor:
         return candidate_rewards(network.losses(x, y), network.weights, v, g)
@@ -149,60 +153,60 @@ def rewards(network: Network, images: Tensor, labels: Tensor, v: Tensor, g: Tens
     return vmap(one)(images, labels, v, g)
 
 
-def regularised(c: Tensor, kappa: float) -> Tensor:
-    """r_n = mean - kappa std over the draws, (M,), from c (L, M); the std is that of a population."""
+def regularize(c: Tensor, kappa: float) -> Tensor:
+    """r_n = mean - kappa * standard deviation over the draws, (M,), from c (L, M); with divisor L, not L - 1."""
     return c.mean(0) - kappa * c.std(0, correction=0)
 
 
 def policy_loss(logits: Tensor, r: Tensor) -> Tensor:
-    """-sum_n r_n p_n, whose gradient by the logits is -p_n (r_n - sum_m p_m r_m); r (M,) is a constant."""
+    """-sum_n r_n p_n, whose gradient with respect to the logits is -p_n (r_n - sum_m p_m r_m); r (M,) is a constant."""
     return -(r * logits.softmax(0)).sum()
 
 
-# ---------------------------------------------------------------- what a search looks at
+# ---------------------------------------------------------------- the search's settings and data
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a layer is searched. Adam moves a logit by at most lr a step: lr x steps must exceed `identity`.
+class SearchConfig:
+    """How layers are searched. Adam moves a logit by at most lr per step, so lr x steps has to be above `identity`."""
 
-    steps and lr are layer 1's, later_steps and later_lr those of the layers behind it; so are first_kappa, the weight
-    of the std in layer 1 (none in the paper's code), and kappa. draws: L. prefixes: samples of the layers before.
-    batch: validation images behind a v. chunk: images that pass the network at once, for each draw.
-    """
-
-    steps: int = 60
-    later_steps: int = 40
-    draws: int = 10
-    lr: float = 0.2
-    later_lr: float = 0.3
-    identity: float = 8.0
-    prefixes: int = 2
-    batch: int = 16
-    chunk: int = 1000
-    first_kappa: float = 0.0
-    kappa: float = 1.0
-    layers: int = 2
-    stop: float = 0.9
+    steps: int = 60  # steps of Adam in layer 1
+    later_steps: int = 40  # steps of Adam in each layer behind it
+    draws: int = 10  # L, (class, image, validation batch) triples per step
+    lr: float = 0.2  # learning rate of the logits in layer 1
+    later_lr: float = 0.3  # learning rate of the logits in each layer behind it
+    identity: float = 8.0  # how far the identity's logit starts above the others
+    prefixes: int = 2  # samples of the layers before, behind each of which all candidates are scored
+    batch_size: int = 16  # validation images behind a reference gradient v
+    chunk: int = 1000  # images that pass the network at once, per draw
+    first_kappa: float = 0.0  # weight of the standard deviation in layer 1 (none in the paper's code)
+    kappa: float = 1.0  # weight of the standard deviation in each layer behind it
+    layers: int = 2  # largest number of layers
+    stop: float = 0.9  # the search stops behind a layer whose identity has a probability above this
 
 
 @dataclass(frozen=True)
-class Source:
+class SearchData:
     """Search images (n, C, H, W) and their classes (n,); validation images (m, C, H, W) and their classes (m,).
 
-    given (m,): the labels under which the validation images' gradients are taken; the classes themselves.
+    validation_labels (m,): the labels in the loss of the reference gradients. They are the classes, except in the
+    ablation test with random labels.
     """
 
     images: Tensor
     classes: Tensor
     validation: Tensor
     validation_classes: Tensor
-    given: Tensor
+    validation_labels: Tensor
 
 
 @dataclass(frozen=True)
-class Trace:
-    """What a layer's search left: probabilities (M,); cos(v, g) and entropy a step; the last steps' rewards (S, M)."""
+class LayerTrace:
+    """The result of a layer's search.
+
+    probabilities (M,); mean cos(v, g) over draws and entropy of the probabilities at each step; rewards (S, M) of the
+    last ten steps, S = 10 L.
+    """
 
     probabilities: Tensor
     cosines: tuple[float, ...]
@@ -211,51 +215,66 @@ class Trace:
 
 
 def draw_batch(
-    network: Network, source: Source, recipe: Recipe, generator: torch.Generator
+    network: Network, data: SearchData, config: SearchConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """L draws, classes in turn: a search image (L, C, H, W), its class (L,), and v (L, P).
+    """L draws, classes in turn: a search image (L, C, H, W), its class (L,), and the reference gradient v (L, P).
 
-    v is the mean gradient of `batch` validation images of that class, as they are.
+    v is the mean gradient of `batch_size` validation images of that class, not augmented.
     """
-    known = source.classes[torch.isin(source.classes, source.validation_classes)].unique()
-    labels = known[torch.arange(recipe.draws, device=known.device) % len(known)]
-    picks = torch.cat([_some(source.classes == label, 1, generator) for label in labels])
-    rows = torch.stack([_some(source.validation_classes == label, recipe.batch, generator) for label in labels])
-    weight = source.images.new_full(rows.shape, 1 / recipe.batch)
-    return source.images[picks], labels, gradients(network, source.validation[rows], source.given[rows], weight)
+    known = data.classes[torch.isin(data.classes, data.validation_classes)].unique()
+    labels = known[torch.arange(config.draws, device=known.device) % len(known)]
+    picks = torch.cat([random_rows(data.classes == label, 1, generator) for label in labels])
+    rows = torch.stack(
+        [random_rows(data.validation_classes == label, config.batch_size, generator) for label in labels]
+    )
+    weight = data.images.new_full(rows.shape, 1 / config.batch_size)
+    return data.images[picks], labels, gradients(network, data.validation[rows], data.validation_labels[rows], weight)
 
 
-def _some(where: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` random places, with replacement, at which `where` (n,) is true."""
+def random_rows(where: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` random indices, with replacement, at which `where` (n,) is true."""
     rows = torch.nonzero(where).squeeze(1)
     return rows[torch.randint(len(rows), (count,), generator=generator).to(rows.device)]
 
 
-def all_candidates(bank: Bank, images: Tensor, policy: Tensor, prefixes: int, generator: torch.Generator) -> Tensor:
-    """Every candidate behind `prefixes` samples of the layers before, (L, prefixes x M, C, H, W); ONE use of the bank.
+def apply_every_candidate(
+    bank: Bank, images: Tensor, policy: Tensor, prefixes: int, generator: torch.Generator
+) -> Tensor:
+    """Every candidate behind `prefixes` samples of the layers before, (L, prefixes x M, C, H, W), in one call.
 
     images (L, C, H, W), policy (k - 1, M); the same sampled prefix stands before all M candidates.
     """
-    m, begun = len(bank), images.repeat_interleave(prefixes, 0)
+    num_candidates, prefixed = len(bank), images.repeat_interleave(prefixes, 0)
     if len(policy):
-        begun = augment(bank, begun, sample(policy, len(begun), generator), generator)
-    every = bank(begun.repeat_interleave(m, 0), torch.arange(m).repeat(len(begun)), generator)
-    return every.view(len(images), prefixes * m, *images.shape[1:])
+        prefixed = augment(bank, prefixed, sample(policy, len(prefixed), generator), generator)
+    which = torch.arange(num_candidates).repeat(len(prefixed))
+    augmented = bank(prefixed.repeat_interleave(num_candidates, 0), which, generator)
+    return augmented.view(len(images), prefixes * num_candidates, *images.shape[1:])
 
 
 def score_layer(
-    network: Network, bank: Bank, source: Source, policy: Tensor, p: Tensor, recipe: Recipe, generator: torch.Generator
+    network: Network,
+    bank: Bank,
+    data: SearchData,
+    policy: Tensor,
+    p: Tensor,
+    config: SearchConfig,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Rewards (L, M) of a new layer with probabilities p (M,) behind policy (k - 1, M), and cos(v, g) (L,).
 
     g and the rewards are sums over images, so that chunks of images change nothing.
     """
-    prefixes = recipe.prefixes if len(policy) else 1
-    begun, classes, v = draw_batch(network, source, recipe, generator)
-    images = all_candidates(bank, begun, policy, prefixes, generator).split(recipe.chunk, 1)
+    # 1. draw classes, search images, and the reference gradients v of original validation images
+    originals, classes, v = draw_batch(network, data, config, generator)
+    # 2. every candidate applied to every search image, behind sampled prefixes of the layers before
+    prefixes = config.prefixes if len(policy) else 1
+    images = apply_every_candidate(bank, originals, policy, prefixes, generator).split(config.chunk, 1)
     labels = [classes.unsqueeze(1).expand(part.shape[:2]) for part in images]
-    weight = (p.to(v) / prefixes).repeat(prefixes).expand(len(v), -1).split(recipe.chunk, 1)
+    # 3. the expected gradient g of an augmented image: candidates weighted by their probabilities
+    weight = (p.to(v) / prefixes).repeat(prefixes).expand(len(v), -1).split(config.chunk, 1)
     g = torch.stack([gradients(network, *part) for part in zip(images, labels, weight, strict=True)]).sum(0)
+    # 4. rewards: the derivative of cos(v, g) with respect to each probability
     c = torch.cat([rewards(network, *part, v, g) for part in zip(images, labels, strict=True)], 1)
     return c.view(len(v), prefixes, len(bank)).mean(1), cosine(v, g)
 
@@ -263,48 +282,54 @@ def score_layer(
 # ---------------------------------------------------------------- layer by layer
 
 
-@dataclass
-class LayerSearch:
-    """One layer under search: logits (M,), their optimiser, and what was seen so far."""
-
-    logits: Tensor
-    optimiser: torch.optim.Adam
-    seen: list[tuple[float, float, Tensor]]
-
-    @classmethod
-    def begin(cls, candidates: int, lr: float, identity: float) -> LayerSearch:
-        """A layer near identity, nothing seen."""
-        logits = start_logits(candidates, identity).requires_grad_()
-        return cls(logits, torch.optim.Adam([logits], lr=lr), [])
-
-    def step(self, c: Tensor, agreement: Tensor, kappa: float) -> None:
-        """One step of Adam along the regularised rewards: c (L, M), agreement cos(v, g) (L,)."""
-        entropy = float(torch.special.entr(self.logits.detach().softmax(0)).sum())
-        self.seen.append((float(agreement.mean()), entropy, c.cpu()))
-        self.optimiser.zero_grad()
-        policy_loss(self.logits, regularised(c.double().cpu(), kappa)).backward()
-        self.optimiser.step()
-
-    def trace(self, kept: int = 10) -> Trace:
-        """What is kept of it; rewards of the last `kept` steps."""
-        cosines, entropies, rewards = zip(*self.seen, strict=True)
-        return Trace(self.logits.detach().softmax(0), cosines, entropies, torch.cat(rewards[-kept:]))
-
-
 def search_layer(
-    network: Network, bank: Bank, source: Source, policy: Tensor, recipe: Recipe, generator: torch.Generator
-) -> Trace:
-    """The next layer behind policy (k - 1, M); layer 1 takes the plain mean of the rewards, as the paper's code."""
+    network: Network, bank: Bank, data: SearchData, policy: Tensor, config: SearchConfig, generator: torch.Generator
+) -> LayerTrace:
+    """Search the next layer behind policy (k - 1, M). Layer 1 takes the mean of the rewards, as the paper's code."""
     first = not len(policy)
-    steps, lr = (recipe.steps, recipe.lr) if first else (recipe.later_steps, recipe.later_lr)
-    layer = LayerSearch.begin(len(bank), lr, recipe.identity)
+    steps, lr = (config.steps, config.lr) if first else (config.later_steps, config.later_lr)
+    kappa = config.first_kappa if first else config.kappa
+    logits = start_logits(len(bank), config.identity).requires_grad_()
+    optimizer = torch.optim.Adam([logits], lr=lr)
+    cosines: list[float] = []
+    entropies: list[float] = []
+    step_rewards: list[Tensor] = []
     for _ in range(steps):
-        p = layer.logits.detach().softmax(0)
-        layer.step(
-            *score_layer(network, bank, source, policy, p, recipe, generator),
-            recipe.first_kappa if first else recipe.kappa,
-        )
-    return layer.trace()
+        p = logits.detach().softmax(0)
+        c, similarity = score_layer(network, bank, data, policy, p, config, generator)
+        cosines.append(float(similarity.mean()))
+        entropies.append(float(torch.special.entr(p).sum()))
+        step_rewards = [*step_rewards[1 - LAST_STEPS :], c.cpu()]
+        optimizer.zero_grad()
+        policy_loss(logits, regularize(c.double().cpu(), kappa)).backward()
+        optimizer.step()
+    return LayerTrace(logits.detach().softmax(0), tuple(cosines), tuple(entropies), torch.cat(step_rewards))
+
+
+def search(
+    network: Network,
+    bank: Bank,
+    data: SearchData,
+    config: SearchConfig,
+    generator: torch.Generator,
+    layers_before: Sequence[LayerTrace] = (),
+    checkpoint: Path | None = None,
+) -> list[LayerTrace]:
+    """Add layers until one chooses the identity (probability above `stop`) or there are `layers` of them.
+
+    layers_before: layers that are already searched. checkpoint: a file of whole layers, so that an interrupted search
+    goes on where it was.
+    """
+    layers = list(layers_before)
+    if checkpoint is not None and checkpoint.is_file():
+        saved = torch.load(checkpoint, weights_only=True)
+        generator.set_state(saved["generator"])
+        layers = [LayerTrace(**layer) for layer in saved["layers"]]
+    while len(layers) < config.layers and not (layers and float(layers[-1].probabilities[0]) > config.stop):
+        layers.append(search_layer(network, bank, data, stack_policy(bank, layers), config, generator))
+        if checkpoint is not None:
+            torch.save({"layers": [vars(t) for t in layers], "generator": generator.get_state()}, checkpoint)
+    return layers
 
 
 def empty_policy(bank: Bank) -> Tensor:
@@ -312,35 +337,6 @@ def empty_policy(bank: Bank) -> Tensor:
     return torch.empty(0, len(bank), dtype=torch.float64)
 
 
-def search(
-    network: Network,
-    bank: Bank,
-    source: Source,
-    recipe: Recipe,
-    generator: torch.Generator,
-    begun: Sequence[Trace] = (),
-    file: Path | None = None,
-) -> list[Trace]:
-    """Layer upon layer, until one chooses identity (mass above `stop`) or there are `layers` of them.
-
-    begun: layers that stand already. file: keeps whole layers, so that a cut search goes on.
-    """
-    traces = _resume(file, generator) or list(begun)
-    while len(traces) < recipe.layers and not (traces and float(traces[-1].probabilities[0]) > recipe.stop):
-        traces.append(search_layer(network, bank, source, stack(bank, traces), recipe, generator))
-        if file:
-            torch.save({"layers": [vars(t) for t in traces], "generator": generator.get_state()}, file)
-    return traces
-
-
-def stack(bank: Bank, traces: Sequence[Trace]) -> Tensor:
+def stack_policy(bank: Bank, layers: Sequence[LayerTrace]) -> Tensor:
     """The policy of the layers found so far, (K, M) float64."""
-    return torch.stack([empty_policy(bank).sum(0), *[t.probabilities for t in traces]])[1:]
-
-
-def _resume(file: Path | None, generator: torch.Generator) -> list[Trace]:
-    if file is None or not file.is_file():
-        return []
-    kept = torch.load(file, weights_only=True)
-    generator.set_state(kept["generator"])
-    return [Trace(**layer) for layer in kept["layers"]]
+    return torch.stack([layer.probabilities for layer in layers]) if layers else empty_policy(bank)

@@ -1,8 +1,7 @@
-"""Deep AutoAugment's experiment: parts that never meet, arms, the paper's setting on tiny data, figures, verdicts."""
+"""Deep AutoAugment's experiment: disjoint data, compared methods, the paper's setting on tiny data, figures."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,14 @@ import torch
 
 from companion import data
 from companion.data.images import Split
-from companion.deepaa import figures, tasks, training
-from companion.deepaa.experiment import ARMS, DEEPAA, LIES, NO_STD, NONE, RAND, TRIVIAL, Config, experiment
+from companion.deepaa import data as deepaa_data
+from companion.deepaa import figures, studies, training
+from companion.deepaa.experiment import Config, experiment
+from companion.deepaa.training import DEEPAA, METHODS, NO_STD, NONE, RANDOM_LABELS, UNIFORM_1, UNIFORM_2
 from companion.errors import CompanionError
 from companion.lab import load_record, values
-from companion.lab.plots import png
+from companion.lab.display import png
 
-room = importlib.import_module("companion.deepaa.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
 CI = Config.at("ci")
 needs_digits = pytest.mark.skipif(data.status("mnist5k") != "cached", reason="MNIST-5k is not in the cache: make data")
@@ -33,11 +33,11 @@ def rows():
 
 
 def test_a_seed_repeats_and_another_differs(rows) -> None:
-    room.find.cache_clear()
+    training.search_policies.cache_clear()
     rooms.repeats(lambda seed: experiment(CI, seed, CPU), rows)
 
 
-def test_every_claim_finds_its_arms(rows) -> None:
+def test_every_claim_finds_its_methods(rows) -> None:
     rooms.finds_its_arms("deepaa", rows)
 
 
@@ -47,35 +47,35 @@ def test_laptop_and_study_differ_in_seeds_alone() -> None:
 
 @pytest.mark.parametrize("scale", ["laptop", "study", "paper"])
 def test_adam_can_reach_what_it_must_leave(scale: str) -> None:
-    recipe = Config.at(scale).recipe
-    assert recipe.steps * recipe.lr > recipe.identity
-    assert recipe.later_steps * recipe.later_lr > recipe.identity
+    search = Config.at(scale).search
+    assert search.steps * search.lr > search.identity
+    assert search.later_steps * search.later_lr > search.identity
 
 
 @needs_digits
-class TestTasks:
+class TestData:
     def test_no_image_is_in_two_parts(self) -> None:
-        task = tasks.draw(tasks.DIGITS, "evidence", (300, 250, 250, 1700), 2, 0)
+        task = deepaa_data.load_data(deepaa_data.DIGITS, "evidence", 300, 250, 250, 1700, 2, 0)
         parts = [task.part(name)[0] for name in ("pretrain", "search", "validation")] + [task.test_images]
         assert [len(part) for part in parts] == [300, 250, 250, 1700]
         seen = [{tuple(x.flatten().tolist()) for x in part} for part in parts]
         assert not any(a & b for i, a in enumerate(seen) for b in seen[i + 1 :])
 
     def test_halves_never_meet(self) -> None:
-        first, second = (set(tasks.halves(5000, half).tolist()) for half in tasks.HALVES)
+        first, second = (set(deepaa_data.halves(5000, half).tolist()) for half in deepaa_data.HALVES)
         assert not first & second
         assert len(first | second) == 5000
 
     def test_what_cannot_be_is_refused_in_a_sentence(self) -> None:
         with pytest.raises(CompanionError, match="use one of choices, evidence"):
-            tasks.halves(10, "test")
+            deepaa_data.halves(10, "test")
         with pytest.raises(CompanionError, match="use one of mnist5k, cifar10_jpeg, cifar10, cifar100"):
-            tasks.draw("svhn", "evidence", (1, 1, 1, 1), 1, 0)
+            deepaa_data.load_data("svhn", "evidence", 1, 1, 1, 1, 1, 0)
         with pytest.raises(CompanionError, match="more images than there are"):
-            tasks.draw(tasks.DIGITS, "evidence", (3000, 1, 1, 1), 1, 0)
+            deepaa_data.load_data(deepaa_data.DIGITS, "evidence", 3000, 1, 1, 1, 1, 0)
 
     def test_pooling_averages_squares(self) -> None:
-        assert tasks.pooled(np.array([[[0, 255], [255, 0]]], dtype=np.uint8), 2).tolist() == [[[[0.5]]]]
+        assert deepaa_data.average_pool(np.array([[[0, 255], [255, 0]]], dtype=np.uint8), 2).tolist() == [[[[0.5]]]]
 
 
 class TestTraining:
@@ -83,7 +83,7 @@ class TestTraining:
         torch.manual_seed(0)
         x = torch.randn(120, 1, 8, 8)
         y = (x.mean((1, 2, 3)) > 0).long()
-        nets = training.SideBySide(training.make_net(1, 8, 4, 2, 2), len(rates))
+        nets = training.ParallelNetworks(training.make_net(1, 8, 4, 2, 2), len(rates))
         several = lambda images: images.expand(len(rates), *images.shape)  # noqa: E731
         training.fit(nets, several, x, y, rates, 5, 20, torch.Generator().manual_seed(0))
         return [float(w[i].detach().sum()) for i in range(len(rates)) for w in nets.weights.values()]
@@ -95,38 +95,44 @@ class TestTraining:
 
 
 @needs_digits
-def test_search_arms_share_what_they_must() -> None:
-    found = room.find(CI, 0, CPU)
+def test_searched_policies_share_what_they_must() -> None:
+    found = training.search_policies(CI, 0, CPU)
     assert torch.equal(found.policy(DEEPAA)[0], found.policy(NO_STD)[0])
-    assert len(found.policy(LIES)) == 1
-    assert not torch.equal(found.policy(LIES)[0], found.policy(DEEPAA)[0])
-    assert set(room.policies(found)) == set(ARMS)
+    assert len(found.policy(RANDOM_LABELS)) == 1
+    assert not torch.equal(found.policy(RANDOM_LABELS)[0], found.policy(DEEPAA)[0])
+    assert set(training.policies(found)) == set(METHODS)
 
 
 @pytest.fixture
-def tiny_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 3
     images = (rng.integers(0, 60, (200, 32, 32, 3)) + 180 * np.eye(3)[labels][:, None, None]).astype(np.uint8)
     split = Split(images[:150], labels[:150].astype(np.int64), images[150:], labels[150:].astype(np.int64))
-    monkeypatch.setitem(tasks.COLOURED, "cifar10", lambda: split)
-    room.find.cache_clear()
+    monkeypatch.setitem(deepaa_data.COLOR_SETS, "cifar10", lambda: split)
+    training.search_policies.cache_clear()
 
 
-def test_the_paper_configuration_runs_on_a_tiny_set(tiny_colours: None, tmp_path: Path) -> None:
+def test_the_paper_configuration_runs_on_a_tiny_set(tiny_colors: None, tmp_path: Path) -> None:
     paper = Config.at("paper")
-    assert (paper.recipe.steps, paper.recipe.draws, paper.recipe.prefixes, paper.recipe.batch) == (1024, 16, 16, 64)
-    recipe = replace(paper.recipe, steps=2, later_steps=2, draws=3, prefixes=2, batch=4, layers=2, chunk=100)
+    assert (paper.search.steps, paper.search.draws, paper.search.prefixes, paper.search.batch_size) == (
+        1024,
+        16,
+        16,
+        64,
+    )
+    search = replace(paper.search, steps=2, later_steps=2, draws=3, prefixes=2, batch_size=4, layers=2, chunk=100)
     config = replace(
-        paper, sizes=(60, 45, 45, 40), first_epochs=2, epochs=2, batch=20, widths=(2, 2), recipe=recipe,
+        paper, pretrain_images=60, search_images=45, validation_images=45, test_images=40, pretrain_epochs=2,
+        epochs=2, batch_size=20, search_width=2, width=2, search=search,
         checkpoint=str(tmp_path),
     )  # fmt: skip
     first = experiment(config, 0, CPU)
     assert (tmp_path / "deepaa-0.pt").is_file()
-    room.find.cache_clear()
+    training.search_policies.cache_clear()
     assert experiment(config, 0, CPU) == first
-    assert {row.method for row in first if row.metric == "accuracy"} == {*ARMS, "search network"}
-    room.find.cache_clear()
+    assert {row.method for row in first if row.metric == "accuracy"} == {*METHODS, "search network"}
+    training.search_policies.cache_clear()
 
 
 @pytest.mark.real
@@ -134,13 +140,24 @@ def test_natural_images_where_the_user_has_them() -> None:
     folder = data.real_dir()
     if folder is None or not (folder / "cifar10_jpeg").is_dir():
         pytest.skip("COMPANION_REAL holds no cifar10_jpeg")
-    config = room.FURTHER["natural colour images"].config
-    recipe = replace(config.recipe, steps=4, later_steps=2)
-    found = room.find(replace(config, recipe=recipe, first_epochs=10, sizes=(400, 100, 100, 300)), 0, CPU)
+    config = studies.STUDIES["natural color images"].config
+    search = replace(config.search, steps=4, later_steps=2)
+    found = training.search_policies(
+        config.override(
+            search=search,
+            pretrain_epochs=10,
+            pretrain_images=400,
+            search_images=100,
+            validation_images=100,
+            test_images=300,
+        ),
+        0,
+        CPU,
+    )
     assert found.bank.rows("Color")
     with torch.no_grad():
-        scores = found.network(found.network.weights, found.task.test_images)
-    assert float((scores.argmax(1) == found.task.test_labels).double().mean()) > 0.15  # chance is 0.1
+        scores = found.network(found.network.weights, found.data.test_images)
+    assert float((scores.argmax(1) == found.data.test_labels).double().mean()) > 0.15  # chance is 0.1
 
 
 @needs_digits
@@ -157,7 +174,7 @@ class TestFigures:
         assert shown[1, 1] == pytest.approx(values(rows, "mass", "Identity", "layer 2").mean())
 
     def test_the_cloud_holds_mean_and_std(self) -> None:
-        found = room.find(CI, 0, CPU)
+        found = training.search_policies(CI, 0, CPU)
         seen = found.layers[DEEPAA][0].rewards
         figure = figures.mean_and_std(found.bank, seen, ("RandFlip",))
         n = found.bank.rows("RandFlip")[0]
@@ -165,44 +182,44 @@ class TestFigures:
         assert marked.get_ydata()[0] == pytest.approx(float(seen[:, n].mean()), rel=1e-4)
 
     def test_all_are_small_enough(self, rows) -> None:
-        found = room.find(CI, 0, CPU)
+        found = training.search_policies(CI, 0, CPU)
         v, g = torch.tensor([2.0, 1.0]), torch.tensor([[1.0, 2.0], [2.0, 0.0], [-1.0, 1.0]])
-        longer = room.longer(replace(CI, epochs=2), 0, CPU)
+        longer = studies.longer_training(replace(CI, epochs=2), 0, CPU)
         epochs = sorted({int(row.setting.split()[0]) for row in longer})
         for figure in (
             figures.geometry(v, g, torch.tensor([0.6, 0.2, 0.2]), ("identity", "rotate", "invert"), 1.0),
-            figures.sheet(found.bank, found.source.images[0], found.layers[DEEPAA][0].probabilities),
+            figures.candidate_sheet(found.bank, found.search_data.images[0], found.layers[DEEPAA][0].probabilities),
             figures.progress(found),
-            figures.lengths(longer, epochs, (NONE, TRIVIAL, RAND, DEEPAA)),
-            figures.panel(found, 3, 40, 30, 10),
+            figures.lengths(longer, epochs, (NONE, UNIFORM_1, UNIFORM_2, DEEPAA)),
+            figures.layer_by_hand(found, 3, 40, 30, 10),
         ):
             assert png(figure)
 
     def test_a_layer_of_ones_own_agrees_as_the_identity_does_when_it_is_one(self) -> None:
-        found = room.find(CI, 0, CPU)
+        found = training.search_policies(CI, 0, CPU)
         p = torch.zeros(len(found.bank), dtype=torch.float64)
         p[0] = 1
-        assert figures.agree(found, 3, p)[0] == pytest.approx(figures.agree(found, 3, p / 2)[0], abs=1e-6)
+        assert figures.class_cosine(found, 3, p)[0] == pytest.approx(figures.class_cosine(found, 3, p / 2)[0], abs=1e-6)
 
 
 @needs_digits
 def test_further_runs_measure_what_they_say() -> None:
-    small = replace(CI, recipe=replace(CI.recipe, steps=2, later_steps=1))
-    shares = {row.method: row.value for row in room.doubts(small, 0, CPU)}
+    small = replace(CI, search=replace(CI.search, steps=2, later_steps=1))
+    shares = {row.method: row.value for row in studies.identity_controls(small, 0, CPU)}
     assert set(shares) == {"std in layer 1 too", "less noise", "less noise, no std"}
-    assert {row.setting for row in room.crossed(replace(small, epochs=1), 0, CPU)} == {
+    assert {row.setting for row in studies.crossed(replace(small, epochs=1), 0, CPU)} == {
         f"training {i}" for i in range(3)
     }
-    speeds = {row.method for row in room.cost(small, 0, CPU)}
+    speeds = {row.method for row in studies.runtime(small, 0, CPU)}
     assert speeds == {"one JVP", "each gradient"}
-    room.find.cache_clear()
+    training.search_policies.cache_clear()
 
 
 class TestRecord:
-    def test_choices_and_rehearsals_saw_no_image_of_the_evidence(self) -> None:
+    def test_tuning_and_pilot_run_saw_no_image_of_the_evidence(self) -> None:
         runs = load_record("deepaa").runs
-        halves = {name: runs[name].stamp["config"]["half"] for name in ("choice", "rehearsal", "study", "laptop")}
-        assert halves == {"choice": "choices", "rehearsal": "choices", "study": "evidence", "laptop": "evidence"}
+        halves = {name: runs[name].stamp["config"]["half"] for name in ("tuning", "pilot", "study", "laptop")}
+        assert halves == {"tuning": "choices", "pilot": "choices", "study": "evidence", "laptop": "evidence"}
 
     def test_searches_were_crossed_with_trainings(self) -> None:
         run = load_record("deepaa").runs["search x training"]

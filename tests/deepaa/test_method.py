@@ -1,4 +1,4 @@
-"""Deep AutoAugment's algebra: the exact checks pass, and each notices when the code it speaks of is broken."""
+"""Deep AutoAugment's algebra: the correctness checks pass, and each notices when the code it speaks of is broken."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from companion.deepaa import baselines, checks, method, speed
-from companion.deepaa.bank import Bank, make_bank
+from companion.deepaa import baselines, checks, evaluation, method, studies
+from companion.deepaa.augmentations import Bank, make_bank
 from companion.deepaa.method import CROP, CUTOUT, FLIP, IDENTITY, Candidate
 from companion.lab import load_lesson
 
 CHECKS = {
     "X1": checks.jvp_is_autograd,
     "X2": checks.policy_average_is_zero,
-    "X3": checks.direction_is_across,
-    "X4": checks.length_of_the_reference_is_nothing,
-    "X5": checks.identities_earn_nothing,
+    "X3": checks.direction_is_orthogonal,
+    "X4": checks.length_of_the_reference_does_not_matter,
+    "X5": checks.identities_have_no_reward,
     "X6": checks.logit_gradient_is_closed,
     "X7": checks.start_is_its_closed_form,
     "X8": checks.identity_is_exact,
@@ -31,18 +31,26 @@ CHECKS = {
 TOLERANCE = {check.id: check.tolerance for check in load_lesson("deepaa").checks}
 
 
-def test_every_exact_check_of_the_lesson_is_tried_here() -> None:
+def test_every_correctness_check_of_the_lesson_is_tried_here() -> None:
     assert TOLERANCE.keys() == CHECKS.keys()
 
 
 @pytest.mark.parametrize("id", CHECKS)
-def test_the_exact_checks_pass(id: str) -> None:
+def test_the_correctness_checks_pass(id: str) -> None:
     assert CHECKS[id]() < TOLERANCE[id]
 
 
 WHOLE = {
     name: getattr(method, name)
-    for name in ("across", "candidate_rewards", "gradients", "policy_loss", "rewards", "sample", "start_logits")
+    for name in (
+        "orthogonal_part",
+        "candidate_rewards",
+        "gradients",
+        "policy_loss",
+        "rewards",
+        "sample",
+        "start_logits",
+    )
 }
 
 
@@ -70,9 +78,9 @@ def without_softmax(logits: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
     return -(r * logits).sum()
 
 
-# What is broken, and which exact checks must notice.
+# What is broken, and which correctness checks must notice.
 BREAKS = {
-    "no projection": ("across", projected, ("X1", "X2", "X3")),
+    "no projection": ("orthogonal_part", projected, ("X1", "X2", "X3")),
     "no division by |v|": ("candidate_rewards", shorter, ("X1", "X4")),
     "a gradient of the last image": ("gradients", the_last_image_alone, ("X1",)),
     "rewards by place in the chunk": ("rewards", off_by_a_thousandth, ("X5", "X12")),
@@ -83,7 +91,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_the_exact_checks_fail_when_the_code_is_broken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_correctness_checks_fail_when_the_code_is_broken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     what, broken, noticed_by = BREAKS[name]
     monkeypatch.setattr(method, what, broken)
     for id in noticed_by:
@@ -118,7 +126,7 @@ def test_a_broken_bank_is_noticed(broken, noticed_by, monkeypatch: pytest.Monkey
         assert not CHECKS[id]() < TOLERANCE[id], f"{id} does not notice"
 
 
-def test_every_exact_check_is_broken_once() -> None:
+def test_every_correctness_check_is_broken_once() -> None:
     noticed = {id for _, _, ids in BREAKS.values() for id in ids} | {"X8", "X9", "X10"}
     assert noticed == CHECKS.keys()
 
@@ -158,7 +166,7 @@ class TestBank:
         assert len(apply("Posterize", 2.0, x).unique()) <= 4
         assert torch.allclose(apply("Sharpness", 1.0, x), x, atol=1e-6)
 
-    def test_equalised_levels_are_spread_evenly(self) -> None:
+    def test_equalized_levels_are_spread_evenly(self) -> None:
         x = (torch.arange(64) // 4).float().view(1, 8, 8) / 255
         wanted = torch.linspace(0, 1, 16).repeat_interleave(4).view(1, 8, 8)
         assert torch.allclose(apply("Equalize", 0, x), wanted, atol=1e-5)
@@ -177,9 +185,9 @@ class TestBank:
         assert int((cut == 0.5).flatten(1).sum(1).min()) >= 1
         assert int((cut == 0.5).flatten(1).sum(1).max()) == 16
 
-    def test_colour_needs_three_channels_and_leaves_grey_alone(self) -> None:
-        grey = self.image.expand(3, 8, 8).clone()
-        assert torch.allclose(apply("Color", 1.9, grey), grey, atol=1e-2)
+    def test_color_needs_three_channels_and_leaves_gray_alone(self) -> None:
+        gray = self.image.expand(3, 8, 8).clone()
+        assert torch.allclose(apply("Color", 1.9, gray), gray, atol=1e-2)
         assert "Color" in make_bank(3, 5, False, 0.5).operations
         assert "Color" not in make_bank(1, 5, False, 0.5).operations
 
@@ -189,16 +197,16 @@ class TestBank:
         with pytest.raises(ValueError, match="unknown operations: Blur"):
             Bank([Candidate(IDENTITY), Candidate("Blur")])
         bank = Bank([Candidate(IDENTITY)])
-        with pytest.raises(ValueError, match="one number an image"):
+        with pytest.raises(ValueError, match="one number per image"):
             bank(self.image[None], torch.zeros(2, dtype=torch.int64), torch.Generator())
-        with pytest.raises(ValueError, match="which the bank has not"):
+        with pytest.raises(ValueError, match="which the bank does not have"):
             baselines.always(bank, [CROP])
 
 
 class TestSearch:
     def test_the_std_is_that_of_a_population_over_draws(self) -> None:
         c = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
-        assert method.regularised(c, 1.0).tolist() == [1.0, 0.0]
+        assert method.regularize(c, 1.0).tolist() == [1.0, 0.0]
 
     def test_layer_one_acts_first(self) -> None:
         bank = Bank([Candidate(IDENTITY), Candidate("Invert"), Candidate("Brightness", 0.5)])
@@ -209,24 +217,24 @@ class TestSearch:
     def test_all_candidates_stand_behind_the_same_prefix(self) -> None:
         _, bank, source, generator = checks.example()
         policy = baselines.always(bank, ["Invert"])
-        found = method.all_candidates(bank, source.images[:2], policy, 3, generator)
+        found = method.apply_every_candidate(bank, source.images[:2], policy, 3, generator)
         assert found.shape[:2] == (2, 3 * len(bank))
         for prefix in range(3):
             assert torch.equal(found[:, prefix * len(bank)], 1 - source.images[:2])
 
     def test_search_stops_at_identity_and_no_sooner(self) -> None:
         network, bank, source, generator = checks.example()
-        recipe = method.Recipe(steps=3, later_steps=3, draws=4, batch=2, layers=3, lr=0.01, later_lr=0.01)
-        stays = method.search(network, bank, source, recipe, generator)
+        config = method.SearchConfig(steps=3, later_steps=3, draws=4, batch_size=2, layers=3, lr=0.01, later_lr=0.01)
+        stays = method.search(network, bank, source, config, generator)
         assert len(stays) == 1
-        goes = method.search(network, bank, source, replace(recipe, stop=0.9999), generator)
+        goes = method.search(network, bank, source, replace(config, stop=0.9999), generator)
         assert len(goes) == 3
 
     def test_a_cut_search_goes_on_as_if_it_had_not_been(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         network, bank, source, _ = checks.example()
-        recipe = method.Recipe(steps=3, later_steps=2, draws=4, batch=2, layers=2, stop=1.0)
+        config = method.SearchConfig(steps=3, later_steps=2, draws=4, batch_size=2, layers=2, stop=1.0)
         seed = lambda: torch.Generator().manual_seed(3)  # noqa: E731
-        whole = method.search(network, bank, source, recipe, seed())
+        whole = method.search(network, bank, source, config, seed())
         file, layer, done = tmp_path / "search.pt", method.search_layer, []
 
         def cut(*given):
@@ -237,9 +245,9 @@ class TestSearch:
 
         monkeypatch.setattr(method, "search_layer", cut)
         with pytest.raises(KeyboardInterrupt):
-            method.search(network, bank, source, recipe, seed(), file=file)
+            method.search(network, bank, source, config, seed(), checkpoint=file)
         monkeypatch.setattr(method, "search_layer", layer)
-        again = method.search(network, bank, source, recipe, seed(), file=file)
+        again = method.search(network, bank, source, config, seed(), checkpoint=file)
         for one, other in zip(whole, again, strict=True):
             assert torch.equal(one.probabilities, other.probabilities)
             assert one.cosines == other.cosines
@@ -249,10 +257,10 @@ class TestSearch:
         single = method.Network(network.net.float())
         half = method.Network(network.net, amp=True)
         source = replace(source, images=source.images.float(), validation=source.validation.float())
-        recipe, p = method.Recipe(draws=4, batch=3), baselines.uniform(bank, 1)[0]
+        config, p = method.SearchConfig(draws=4, batch_size=3), baselines.uniform(bank, 1)[0]
         empty = method.empty_policy(bank)
         c, d = (
-            method.score_layer(n, bank, source, empty, p, recipe, generator.clone_state())[0] for n in (single, half)
+            method.score_layer(n, bank, source, empty, p, config, generator.clone_state())[0] for n in (single, half)
         )
         assert d.dtype == torch.float32
         assert not torch.equal(c, d)
@@ -261,12 +269,12 @@ class TestSearch:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     def test_a_gpu_gives_what_the_cpu_gives(self) -> None:
         network, bank, source, generator = checks.example()
-        recipe, p = method.Recipe(draws=4, batch=3), baselines.uniform(bank, 1)[0]
-        here = method.score_layer(network, bank, source, method.empty_policy(bank), p, recipe, generator.clone_state())
+        config, p = method.SearchConfig(draws=4, batch_size=3), baselines.uniform(bank, 1)[0]
+        here = method.score_layer(network, bank, source, method.empty_policy(bank), p, config, generator.clone_state())
         there_network = method.Network(network.net.cuda())
-        moved = method.Source(*(getattr(source, name).cuda() for name in vars(source)))
+        moved = method.SearchData(*(getattr(source, name).cuda() for name in vars(source)))
         there = method.score_layer(
-            there_network, bank, moved, method.empty_policy(bank), p, recipe, generator.clone_state()
+            there_network, bank, moved, method.empty_policy(bank), p, config, generator.clone_state()
         )
         assert np.allclose(here[0], there[0].cpu(), atol=1e-6)
 
@@ -274,7 +282,7 @@ class TestSearch:
 def test_the_long_way_of_the_benchmark_is_the_short_way() -> None:
     network, images, labels, p, v = checks.one_draw()
     g = method.gradients(network, images[None], labels[None], p[None])[0]
-    long = speed.by_each_gradient(network, images, labels, v, g)
+    long = studies.rewards_by_each_gradient(network, images, labels, v, g)
     short = method.candidate_rewards(network.losses(images, labels), network.weights, v, g)
     assert torch.allclose(long, short, atol=1e-12)
 
@@ -283,8 +291,10 @@ def test_baselines_are_policies() -> None:
     bank = make_bank(1, 5, True, 0.0)
     for policy in (baselines.none(bank), baselines.hand_picked(bank), baselines.uniform(bank, 2)):
         assert torch.allclose(policy.sum(1), torch.ones(len(policy), dtype=torch.float64))
-    assert baselines.mass(bank, baselines.none(bank)[0], [IDENTITY]) == 100
-    assert baselines.inverting(bank, baselines.uniform(bank, 1)[0]) == pytest.approx(4)  # Invert, and Solarize from 0
+    assert evaluation.probability(bank, baselines.none(bank)[0], [IDENTITY]) == 100
+    assert evaluation.inversion_probability(bank, baselines.uniform(bank, 1)[0]) == pytest.approx(
+        4
+    )  # Invert, and Solarize from 0
 
 
 class TestKornia:
