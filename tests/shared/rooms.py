@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from companion.lab import Config, Measurement, judge, load_lesson, load_record
+from companion.lab import BaseConfig, Measurement, judge, load_lesson, load_record
 from companion.lab.evidence import differences
 
 
@@ -23,7 +23,7 @@ def finds_its_arms(lesson: str, rows: Sequence[Measurement]) -> None:
         assert judge(claim, rows, "ci").findings, claim.id
 
 
-def laptop_is_study(config: type[Config], *but: str) -> None:
+def laptop_is_study(config: type[BaseConfig], *but: str) -> None:
     """The two scales differ in the number of seeds, in the fields named, and in nothing else."""
     laptop, study = (config.at(scale).as_dict() for scale in ("laptop", "study"))
     differ = {name for name, value in laptop.items() if study[name] != value}
@@ -33,7 +33,8 @@ def laptop_is_study(config: type[Config], *but: str) -> None:
 
 def sabotages_stand_off(lesson: str) -> None:
     """What every lesson owes for its claims' bounds (see tests/lab/test_lessons.py) holds for its sabotages as well."""
-    rehearsal = load_record(lesson).runs["rehearsal"].measurements
+    runs = load_record(lesson).runs
+    rehearsal = runs["pilot" if "pilot" in runs else "rehearsal"].measurements
     for claim in load_lesson(lesson).claims:
         for comparison in claim.comparisons() if claim.ablates else []:
             found = differences(claim, comparison, rehearsal)
