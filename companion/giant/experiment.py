@@ -243,6 +243,9 @@ REDUCED = {
     "rehearsal": {**SMALL, "validation": 1000},
     "wider": SMALL,
     "Cora": {**SMALL, "pieces": 24},
-    "layers": {"min_count": 40, "pieces": 8, "budget": LAYERS.budget._replace(passes=2), "mlp": SMALL["mlp"], "gcn": SMALL["gcn"]},
+    "layers": {
+        "min_count": 30, "pieces": 8, "per_class": 5, "validation": 50, "budget": LAYERS.budget._replace(passes=2),
+        "mlp": SMALL["mlp"], "gcn": SMALL["gcn"],
+    },
     "cost": {},
-}
+}  # fmt: skip

@@ -264,9 +264,7 @@ FURTHER = {
 }
 
 # What is cut for the runs that the tests repeat.
-SMALL = {
-    name: value for name, value in Config.SIZES["ci"].items() if name not in ("seeds", "choices")
-}
+SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name not in ("seeds", "choices")}
 SHORT = {**SMALL, "choices": LAPTOP.choices._replace(gru=Recipe(0.024, 1), transformer=Recipe(6e-3, 1))}
 REDUCED = {
     "ci": {}, "study": SHORT, "choice": SMALL, "rehearsal": SHORT, "clean": SHORT, "latest-small": SHORT, "cost": {},
