@@ -40,8 +40,9 @@ def test_every_reduced_run_has_the_stored_numbers(lesson: str) -> None:
 
 def differences(name: str, stored: Run, fresh: Run) -> list[str]:
     """A sentence for each measurement that is not the stored one."""
-    then, now = ({(m.metric, m.method, m.setting): m.value for m in run.measurements} for run in (stored, fresh))
-    found = [f"{name}: {key} is no longer measured" for key in then.keys() - now.keys()]
+    then, now = ({(m.metric, m.method, m.setting, m.seed): m.value for m in run.measurements} for run in (stored, fresh))
+    found = [f"{name}: {key} is {value}: cut the study less" for key, value in then.items() if not math.isfinite(value)]
+    found += [f"{name}: {key} is no longer measured" for key in then.keys() - now.keys()]
     found += [f"{name}: {key} was not measured before" for key in now.keys() - then.keys()]
     same = stored.stamp["versions"] == versions()
     for key in then.keys() & now.keys():
@@ -50,10 +51,8 @@ def differences(name: str, stored: Run, fresh: Run) -> list[str]:
             if not now[key] > 0:
                 found.append(f"{name}: {key} = {now[key]}, and a time or a size is positive")
             continue
-        largest = max(abs(value) for (other, _, _), value in then.items() if other == metric)
+        largest = max(abs(value) for (other, *_), value in then.items() if other == metric)
         allowed = SAME_MACHINE * abs(then[key]) if same else OTHER_MACHINE * largest
-        if not math.isclose(now[key], then[key], rel_tol=0, abs_tol=allowed) and not (
-            math.isnan(now[key]) and math.isnan(then[key])
-        ):
+        if not abs(now[key] - then[key]) <= allowed:  # also where one of them is NaN
             found.append(f"{name}: {key} was {then[key]:.9g} and is {now[key]:.9g}")
     return found
