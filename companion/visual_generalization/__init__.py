@@ -1,84 +1,18 @@
-"""Visual generalization: hold out combinations or values of known factors, and see what a model still infers."""
+"""Visual generalization: hold out combinations or values of known factors, and measure what a model still infers.
 
-from companion.visual_generalization import baselines, checks, figures, models, representation, training, worlds
-from companion.visual_generalization.experiment import (
-    FURTHER,
-    Config,
-    alone,
+`method.train_mask` makes a split of a `method.Grid`, `training.train` trains an approach, `method.r_squared` scores it.
+"""
+
+from companion.visual_generalization import (
+    baselines,
+    checks,
+    data,
+    evaluation,
     experiment,
-    fitted,
-    mask_of,
-    test_set,
-    training_set,
+    figures,
+    method,
+    models,
+    studies,
+    training,
 )
-from companion.visual_generalization.method import (
-    COMPOSITION,
-    EXTRAPOLATION,
-    INTERPOLATION,
-    RANDOM,
-    SCATTERED,
-    SPLITS,
-    Grid,
-    agreement,
-    grid_variance,
-    held_out,
-    in_range,
-    low_counts,
-    low_share,
-    only_one_out,
-    r_squared,
-    sample,
-    scores,
-    train_mask,
-)
-from companion.visual_generalization.models import Shape
-from companion.visual_generalization.registry import ENTRIES, REGISTRY, build, entry
-from companion.visual_generalization.training import Recipe, predict, train
-from companion.visual_generalization.worlds import ROOM, SPRITES, World
-
-__all__ = [
-    "COMPOSITION",
-    "ENTRIES",
-    "EXTRAPOLATION",
-    "FURTHER",
-    "INTERPOLATION",
-    "RANDOM",
-    "REGISTRY",
-    "ROOM",
-    "SCATTERED",
-    "SPLITS",
-    "SPRITES",
-    "Config",
-    "Grid",
-    "Recipe",
-    "Shape",
-    "World",
-    "agreement",
-    "alone",
-    "baselines",
-    "build",
-    "checks",
-    "entry",
-    "experiment",
-    "figures",
-    "fitted",
-    "grid_variance",
-    "held_out",
-    "in_range",
-    "low_counts",
-    "low_share",
-    "mask_of",
-    "models",
-    "only_one_out",
-    "predict",
-    "r_squared",
-    "representation",
-    "sample",
-    "scores",
-    "test_set",
-    "train",
-    "train_mask",
-    "training",
-    "training_set",
-    "worlds",
-]
+from companion.visual_generalization.experiment import Config

@@ -1,6 +1,6 @@
-"""What models are measured against: oracles that know the factors, constants, and the nearest training image.
+"""What models are compared with: oracles that know the factors, constants, and the nearest training image.
 
-An oracle is a function of the true factors: it says what a predictor of a known kind would score, before any training.
+An oracle is a function of the true factors: it gives the score of a predictor with a known error, without training.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ CLAMP, SHORTCUT, TRAIN_MEAN, GRID_MEAN, NEAREST = (
 
 
 def clamp(factors: Tensor, grid: Grid, split: str) -> Tensor:
-    """Perfect inside the trained range, and stuck at its ends: targets (B, F) of factors (B, F)."""
-    stuck = factors.clone()
-    for j in grid.taking_part:
-        kept = [value for value in range(grid.sizes[j]) if value not in held_out(grid.sizes[j], grid.ratio, split)]
-        stuck[:, j] = factors[:, j].clamp(min(kept), max(kept))
-    return grid.targets(stuck)
+    """Perfect inside the training range and clamped to its ends: targets (B, F) from factors (B, F)."""
+    clamped = factors.clone()
+    for j in grid.varied:
+        trained = [value for value in range(grid.sizes[j]) if value not in held_out(grid.sizes[j], grid.ratio, split)]
+        clamped[:, j] = factors[:, j].clamp(min(trained), max(trained))
+    return grid.targets(clamped)
 
 
 def shortcut(factors: Tensor, grid: Grid, factor: str) -> Tensor:
-    """Perfect but for one factor, which is always said to be 0: what composition's training images suggest."""
-    said = factors.clone()
-    said[:, grid.place(factor)] = 0
-    return grid.targets(said)
+    """Perfect except for one factor, which is always predicted to be 0, as composition's training images suggest."""
+    predicted = factors.clone()
+    predicted[:, grid.index(factor)] = 0
+    return grid.targets(predicted)
 
 
 def constant(targets: Tensor, count: int) -> Tensor:
-    """The mean of targets (N, F), said of everything: (count, F)."""
+    """The mean of targets (N, F) as the prediction for all images: (count, F)."""
     return targets.mean(0).expand(count, -1)
 
 
 def grid_mean(grid: Grid, count: int) -> Tensor:
-    """A half for every factor, (count, F): what somebody says who knows the grid and sees nothing."""
+    """One half for every factor, (count, F): the mean over the whole grid."""
     return torch.full((count, len(grid.sizes)), 0.5)
 
 

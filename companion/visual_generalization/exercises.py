@@ -1,4 +1,4 @@
-"""Exercises of the lesson: what is asked, how an answer is checked, hints, a reference answer, wrong answers."""
+"""Exercises of the lesson: checks, hints and reference answers. The statements stand in the notebook."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SMALL = Grid(("a", "b"), (10, 20), (), 0.25)
 
 def check_shares(answer: Any) -> None:
     """Against the masks."""
-    wanted = [float(method.train_mask(SMALL, split).double().mean()) for split in (EXTRAPOLATION, COMPOSITION)]
-    require_close(answer, wanted, 1e-3, "the list of two shares")
+    expected = [float(method.train_mask(SMALL, split).double().mean()) for split in (EXTRAPOLATION, COMPOSITION)]
+    require_close(answer, expected, 1e-3, "the list of two shares")
 
 
-# ---------------------------------------------------------------- E2: the trap, in closed form
+# ---------------------------------------------------------------- E2: the shortcut in closed form
 
 
 def check_trap(answer: Callable[[int, int], float]) -> None:
@@ -35,22 +35,9 @@ def check_trap(answer: Callable[[int, int], float]) -> None:
 
 
 def solve_trap(n: int, low: int) -> float:
-    """Says the mean of the low values; the test images have all the others."""
-    said = (low - 1) / 2
-    error = np.mean([((k - said) / (n - 1)) ** 2 for k in range(low, n)])
-    return float(1 - error / ((n + 1) / (12 * (n - 1))))
-
-
-def wrong_trap_whole_grid(n: int, low: int) -> float:
-    """Averages over all values, low ones included."""
-    said = (low - 1) / 2
-    error = np.mean([((k - said) / (n - 1)) ** 2 for k in range(n)])
-    return float(1 - error / ((n + 1) / (12 * (n - 1))))
-
-
-def wrong_trap_zero(n: int, low: int) -> float:
-    """Always says 0, which is the best constant for a single low value alone."""
-    error = np.mean([(k / (n - 1)) ** 2 for k in range(low, n)])
+    """Predict the mean of the low values; the test images have all the others."""
+    prediction = (low - 1) / 2
+    error = np.mean([((k - prediction) / (n - 1)) ** 2 for k in range(low, n)])
     return float(1 - error / ((n + 1) / (12 * (n - 1))))
 
 
@@ -61,8 +48,8 @@ def check_denominator(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Random predictions, and targets that vary little."""
     stream = torch.Generator().manual_seed(0)
     targets = 0.8 + 0.2 * torch.rand(200, 3, generator=stream)
-    said = targets + 0.1 * torch.randn(200, 3, generator=stream)
-    require_close(answer(said, targets), solve_denominator(said, targets), 1e-4, "the three scores")
+    prediction = targets + 0.1 * torch.randn(200, 3, generator=stream)
+    require_close(answer(prediction, targets), solve_denominator(prediction, targets), 1e-4, "the three scores")
 
 
 def solve_denominator(predicted: Tensor, targets: Tensor) -> Tensor:
@@ -70,23 +57,13 @@ def solve_denominator(predicted: Tensor, targets: Tensor) -> Tensor:
     return 1 - (predicted - targets).square().mean(0) / targets.var(0, unbiased=False)
 
 
-def wrong_denominator_uniform(predicted: Tensor, targets: Tensor) -> Tensor:
-    """The variance of a grid from 0 to 1, whatever the test set."""
-    return 1 - (predicted - targets).square().mean(0) * 12
-
-
-def wrong_denominator_together(predicted: Tensor, targets: Tensor) -> Tensor:
-    """One error for all factors."""
-    return (1 - (predicted - targets).square().mean() / targets.var(0, unbiased=False)).expand(3)
-
-
-# ---------------------------------------------------------------- E4: a split without the trap
+# ---------------------------------------------------------------- E4: a split without the shortcut
 
 SIZES = (6, 10, 8, 8)
 
 
 def check_split(answer: Callable[[tuple[int, ...]], Tensor]) -> None:
-    """Pairs are held out, and yet no two values tell a third."""
+    """Pairs are held out, but no two values predict a third."""
     mask = answer(SIZES)
     if not isinstance(mask, Tensor) or mask.shape != SIZES or mask.dtype != torch.bool:
         raise NotYet(f"the mask must be a bool tensor of shape {SIZES}.")
@@ -115,7 +92,7 @@ def _third(mask: Tensor, i: int, j: int, k: int) -> None:
     axis = sorted((i, j, k)).index(k)
     left = table.sum(dim=axis)
     if int(left[left > 0].min()) < SIZES[k] // 3:
-        raise NotYet(f"two values of factors {i} and {j} leave few values of factor {k}: one tells the other.")
+        raise NotYet(f"two values of factors {i} and {j} leave few values of factor {k}: one predicts the other.")
 
 
 def solve_split(sizes: tuple[int, ...]) -> Tensor:
@@ -126,16 +103,6 @@ def solve_split(sizes: tuple[int, ...]) -> Tensor:
         for j in range(i + 1, 4):
             mask &= (axes[i] + 2 * axes[j]) % 5 != 0
     return mask
-
-
-def wrong_split_benchmark(sizes: tuple[int, ...]) -> Tensor:
-    """The benchmark's own rule: a low value anywhere lets every pair of values in."""
-    return method.train_mask(Grid(("a", "b", "c", "d"), sizes, (), 0.1), COMPOSITION)
-
-
-def wrong_split_random(sizes: tuple[int, ...]) -> Tensor:
-    """Random images: every pair of values is met in training."""
-    return torch.rand(sizes, generator=torch.Generator().manual_seed(0)) < 0.3
 
 
 # ---------------------------------------------------------------- E5: research
@@ -156,31 +123,15 @@ def solve_paired(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return float(gap.mean() - half), float(gap.mean() + half)
 
 
-def wrong_paired_normal(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """1.96 where few seeds need more."""
-    gap = a - b
-    half = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
-    return float(gap.mean() - half), float(gap.mean() + half)
-
-
-def wrong_paired_apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Treats the seeds of the two models as strangers."""
-    half = stats.t.ppf(0.975, 2 * len(a) - 2) * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a))
-    return float((a - b).mean() - half), float((a - b).mean() + half)
-
-
 EXERCISES = (
     Exercise(
         id="E1",
         title="Two shares",
         stars=1,
         minutes=10,
-        statement="A world has two factors with 10 and 20 values, both take part, and r = 0.25. Which share of its "
-        "images trains in extrapolation, and which in composition? Give a list of two numbers, by hand.",
         check=check_shares,
         hints=("ceil(10 x 0.25) values of the first factor are held out.", "q = 1 - (1 - 0.75²)^(1/2), then floor."),
         solution=[0.525, 0.51],
-        wrong=([0.5625, 0.51], [0.525, 0.09], [0.525, 0.49]),
         function=False,
     ),
     Exercise(
@@ -188,52 +139,38 @@ EXERCISES = (
         title="The depth of the trap",
         stars=2,
         minutes=20,
-        statement="Write `trap(n, low)`: the R² in composition of a factor with n values of which the first `low` are "
-        "low, for a predictor that always says the mean of the low values. For (10, 1) it must give -2.838. "
-        "What happens to it when n grows and the share of low values stays?",
         check=check_trap,
-        hints=("The test images have the values low, ..., n - 1, all equally often.", "It says (low - 1) / 2 steps."),
+        hints=(
+            "The test images have the values low, ..., n - 1, all equally often.",
+            "The prediction is (low - 1) / 2 steps.",
+        ),
         solution=solve_trap,
-        wrong=(wrong_trap_whole_grid, wrong_trap_zero),
     ),
     Exercise(
         id="E3",
         title="The other denominator",
         stars=2,
         minutes=15,
-        statement="Write `usual_r2(predicted, targets)` for tensors (B, F): R² of each factor with the variance of the "
-        "*test* targets below the bar. Then score the clamp oracle both ways on images with one factor out "
-        "of range. Which of the two numbers would you print?",
         check=check_denominator,
         hints=("Means and variances run over the images, `dim=0`.", "`unbiased=False` divides by B."),
         solution=solve_denominator,
-        wrong=(wrong_denominator_uniform, wrong_denominator_together),
     ),
     Exercise(
         id="E4",
         title="Composition without a trap",
         stars=3,
         minutes=30,
-        statement="Write `my_split(sizes)` for sizes (6, 10, 8, 8): a bool mask, True where an image trains. "
-        "Of any two factors some pairs of values are held out, every value trains, and no two values may leave fewer "
-        "than a third of the values of another factor.",
         check=check_split,
         hints=("Hold out pairs of values.", "Diagonals, such as (a + 2 b) % 5 == 0, are fair."),
         solution=solve_split,
-        wrong=(wrong_split_benchmark, wrong_split_random),
     ),
     Exercise(
         id="E5",
         title="Research: does knowing where help?",
         stars=4,
         minutes=90,
-        statement="Does CoordConv go further than the plain CNN when x alone is out of range? Write `interval(a, b)`: "
-        "the two ends of the 95 % interval of the mean difference of two lists of scores, one a seed, on the "
-        "same seeds. Apply it to the metric 'R2, x' in the setting 'extrapolation, only x' of the recorded "
-        "runs, and report it whatever its sign. Then change what CoordConv is told, and try again.",
         check=check_paired,
         hints=("Subtract seed by seed first.", "`scipy.stats.t.ppf(0.975, n - 1)`; `std(ddof=1)`."),
         solution=solve_paired,
-        wrong=(wrong_paired_normal, wrong_paired_apart),
     ),
 )

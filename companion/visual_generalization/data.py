@@ -1,7 +1,7 @@
-"""Two worlds that a formula draws: sprites like those of dSprites, and a coloured room like that of Shapes3D.
+"""The images: sprites like those of dSprites and a colored room like that of Shapes3D, both drawn by a formula.
 
 Nothing is stored: an image is a function of its factors, on any device. The geometry of the sprites was fitted to the
-published preview of dSprites; the coloured room is ours, with the factors of Shapes3D and no claim to its camera.
+published preview of dSprites. The colored room is our own; it has the factors of Shapes3D but not its camera.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,23 +17,24 @@ from torch.nn import functional
 
 from companion.data.factors import dsprites
 from companion.errors import CompanionError
+from companion.visual_generalization import method
 from companion.visual_generalization.method import Grid
 
-SIDE, CHUNK = 64, 200  # images that are drawn at a time: few enough for a processor's cache
+SIDE, CHUNK = 64, 200  # pixels along a side; images drawn at a time, few enough for a processor's cache
 SQUARE, ELLIPSE, HEART = range(3)
-REACH = 14  # pixels around its centre that the largest sprite can touch
+REACH = 14  # pixels around its center that the largest sprite can touch
 
 
 @dataclass(frozen=True)
-class World:
-    """A grid of factors, and what draws it: factors (B, F) int64 to images (B, channels, 64, 64) float32 in [0, 1]."""
+class FactorDataset:
+    """A grid of factors, and a function from factors (B, F) int64 to images (B, channels, 64, 64) float32 in [0, 1]."""
 
     grid: Grid
     draw: Callable[[Tensor], Tensor]
     channels: int
 
     def images(self, flat: Tensor, pool: int = 1) -> Tensor:
-        """Images by their number in the grid, (B,), averaged over squares of `pool` pixels: (B, C, 64 / pool, ...)."""
+        """Images by their index in the grid, (B,), averaged over pool x pool pixels: (B, C, 64 / pool, 64 / pool)."""
         parts = [functional.avg_pool2d(self.draw(self.grid.factors(part)), pool) for part in flat.split(CHUNK)]
         return torch.cat(parts)
 
@@ -46,7 +48,7 @@ def sprite_grid(orientations: int = 10) -> Grid:
 
 
 def local_coordinates(dx: Tensor, dy: Tensor, scale: Tensor, orientation: Tensor) -> tuple[Tensor, Tensor]:
-    """Offsets from the sprite's centre in pixels, y down, to the sprite's own frame, turned back and unscaled."""
+    """Offsets from the sprite's center in pixels, y down, to the sprite's own frame, with rotation and scale undone."""
     angle, size = -2 * math.pi * orientation / 39, 0.5 + 0.1 * scale
     u = (angle.cos() * dx + angle.sin() * dy) / size
     v = (-angle.sin() * dx + angle.cos() * dy) / size
@@ -71,32 +73,32 @@ def inside(u: Tensor, v: Tensor, shape: Tensor) -> Tensor:
 def sprites(factors: Tensor) -> Tensor:
     """White sprites on black, (B, 1, 64, 64) float32 of 0 and 1, from shape, scale, orientation, x, y: (B, 5) int64.
 
-    A pixel is on iff its centre lies in the sprite; only a window around the sprite is looked at.
+    A pixel is on if its center lies in the sprite; only a window around the sprite is computed.
     """
     shape, scale, orientation, x, y = (factors[:, j].view(-1, 1, 1).float() for j in range(5))
-    centre_x, centre_y = 16 + 32 * x / 31, 16 + 32 * y / 31
+    center_x, center_y = 16 + 32 * x / 31, 16 + 32 * y / 31
     window = torch.arange(-REACH, REACH + 1, device=factors.device)
-    columns, rows = (centre_x.floor() + window.view(1, 1, -1)), (centre_y.floor() + window.view(1, -1, 1))
-    u, v = local_coordinates(columns + 0.5 - centre_x, rows + 0.5 - centre_y, scale, orientation)
+    columns, rows = (center_x.floor() + window.view(1, 1, -1)), (center_y.floor() + window.view(1, -1, 1))
+    u, v = local_coordinates(columns + 0.5 - center_x, rows + 0.5 - center_y, scale, orientation)
     images = torch.zeros(len(factors), SIDE * SIDE, device=factors.device)
     places = (rows * SIDE + columns).long().flatten(1)
     images.scatter_(1, places, inside(u, v, shape).float().flatten(1))
     return images.view(-1, 1, SIDE, SIDE)
 
 
-# ---------------------------------------------------------------- a coloured room
+# ---------------------------------------------------------------- a colored room
 
 ROOM_GRID = Grid(
     ("floor hue", "wall hue", "object hue", "size", "type", "azimuth"), (10, 10, 10, 8, 4, 15), ("type",), 0.15
 )
 CUBE, CYLINDER, SPHERE, CAPSULE = range(4)
-EYE, LOOK, WALL, SKY = (3.6, 1.9), 0.55, 3.0, 0.35  # distance and height of the camera, what it looks at, the walls
+EYE, LOOK, WALL = (3.6, 1.9), 0.55, 3.0  # distance and height of the camera, the height it looks at, the walls
 LIGHT = (0.35, 0.85, 0.4)
 FAR = 1e3
 
 
 def hue_to_rgb(hue: Tensor) -> Tensor:
-    """Pure colours, (..., 3), of hues in [0, 1)."""
+    """Pure colors, (..., 3), of hues in [0, 1)."""
     wheel = torch.tensor([5.0, 3.0, 1.0], device=hue.device)
     k = (wheel + 6 * hue.unsqueeze(-1)) % 6
     return 1 - torch.minimum(k, 4 - k).clamp(0, 1)
@@ -180,7 +182,7 @@ def brightness(point: Tensor, size: Tensor, kind: int) -> Tensor:
 
 
 def room(factors: Tensor) -> Tensor:
-    """Coloured rooms, (B, 3, 64, 64) float32 in [0, 1], from floor, wall, object hue, size, type, azimuth: (B, 6)."""
+    """Colored rooms, (B, 3, 64, 64) float32 in [0, 1], from floor, wall, object hue, size, type, azimuth: (B, 6)."""
     images = torch.zeros(len(factors), 3, SIDE, SIDE, device=factors.device)
     for kind in range(4):
         some = factors[:, 4] == kind
@@ -204,27 +206,90 @@ def _room_with(factors: Tensor, kind: int) -> Tensor:
     return picture.mT.unflatten(-1, (SIDE, SIDE))
 
 
-SPRITES = World(sprite_grid(), sprites, 1)
-ROOM = World(ROOM_GRID, room, 3)
-WORLDS = {"sprites": SPRITES, "room": ROOM}
+SPRITES = FactorDataset(sprite_grid(), sprites, 1)
+ROOM = FactorDataset(ROOM_GRID, room, 3)
+GENERATED = {"sprites": SPRITES, "room": ROOM}
 
 
-def published(orientations: int = 10) -> World:
-    """The published dSprites, brought by the user, in place of ours; factors keep their order."""
+def published(orientations: int = 10) -> FactorDataset:
+    """The published dSprites, which the user provides; its factors have the order of ours."""
     images = torch.from_numpy(dsprites(orientations))
     grid = sprite_grid(orientations)
 
     def look_up(factors: Tensor) -> Tensor:
-        found = images[tuple(factors.cpu().T)].unsqueeze(1)
-        return found.to(factors.device, torch.float32)
+        selected = images[tuple(factors.cpu().T)].unsqueeze(1)
+        return selected.to(factors.device, torch.float32)
 
-    return World(grid, look_up, 1)
+    return FactorDataset(grid, look_up, 1)
 
 
-def named_world(name: str) -> World:
-    """A world by its name: "sprites", "room", or "dsprites", which the user brings."""
+def load_dataset(name: str) -> FactorDataset:
+    """A dataset by its name: "sprites", "room", or "dsprites", which the user provides."""
     if name == "dsprites":
         return published()
-    if name not in WORLDS:
-        raise CompanionError(f"world = {name!r} is not known; use one of {', '.join(WORLDS)}, dsprites.")
-    return WORLDS[name]
+    if name not in GENERATED:
+        raise CompanionError(f"dataset = {name!r} is not known; use one of {', '.join(GENERATED)}, dsprites.")
+    return GENERATED[name]
+
+
+# ---------------------------------------------------------------- training and test images of a split
+
+MOST_DRAWS = 12
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images (N, C, S, S), their targets (N, F), and partners (N / 2, C, S, S) of the first half of the images."""
+
+    images: Tensor
+    targets: Tensor
+    pairs: Tensor
+
+
+def draw_partners(factors: Tensor, mask: Tensor, grid: Grid, generator: torch.Generator) -> Tensor:
+    """Partners (B, F) of factors (B, F): some factors changed, the others equal, always inside the training mask.
+
+    The number of factors to change is drawn from 1 to |V| and the factors from V, as in the supplement's "locatello"
+    pairs. A partner outside the mask is drawn again; after twelve draws the image is its own partner.
+    """
+    partner, pending = factors.clone(), torch.ones(len(factors), dtype=torch.bool)
+    v, sizes = torch.tensor(grid.varied), torch.tensor(grid.sizes)
+    for _ in range(MOST_DRAWS):
+        rank = torch.rand(len(factors), len(v), generator=generator).argsort(1)
+        change = torch.zeros(factors.shape, dtype=torch.bool)
+        change[:, v] = rank < torch.randint(1, len(v) + 1, (len(factors), 1), generator=generator)
+        drawn = (torch.rand(factors.shape, generator=generator) * sizes).long()
+        candidate = torch.where(change, drawn, factors)
+        valid = pending & mask[tuple(candidate.T)]
+        partner[valid] = candidate[valid]
+        pending &= ~valid
+    return partner
+
+
+def draw_training_images(
+    dataset: FactorDataset, mask: Tensor, count: int, pool: int, seed: int, device: torch.device
+) -> TrainingImages:
+    """`count` images that a mask (bool, the grid's shape) allows, their targets, and partners for the first half."""
+    generator = torch.Generator().manual_seed(seed)
+    flat = method.sample(mask, count, generator)
+    factors = dataset.grid.factors(flat)
+    partners = draw_partners(factors[: len(flat) // 2], mask, dataset.grid, generator)
+    images, others = (dataset.images(which.to(device), pool) for which in (flat, dataset.grid.indices(partners)))
+    return TrainingImages(images, dataset.grid.targets(factors.to(device)), others)
+
+
+class TestImages(NamedTuple):
+    """Images (B, C, S, S) of held-out factors, the factors (B, F) int64 and the targets (B, F)."""
+
+    images: Tensor
+    factors: Tensor
+    targets: Tensor
+
+
+def draw_test_images(
+    dataset: FactorDataset, mask: Tensor, count: int, pool: int, seed: int, device: torch.device
+) -> TestImages:
+    """`count` images that a mask (bool, the grid's shape) allows, drawn with a seed."""
+    flat = method.sample(mask, count, torch.Generator().manual_seed(seed)).to(device)
+    factors = dataset.grid.factors(flat)
+    return TestImages(dataset.images(flat, pool), factors, dataset.grid.targets(factors))
