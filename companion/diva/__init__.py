@@ -1,67 +1,8 @@
-"""DIVA: the worth of every training example is a derivative in closed form."""
+"""DIVA: how much each training example helps or harms is a derivative in closed form.
 
-from companion.diva import baselines, checks, figures, linearise, speed
-from companion.diva.backbones import SmallCNN, digits, digits_cnn, one_hot
-from companion.diva.experiment import FURTHER, Config, best_fit, experiment, noisy_task, pool_task, scores
-from companion.diva.linearise import last_layer_gram, tangent_features, tangent_gram
-from companion.diva.method import (
-    derivative,
-    derivative_gram,
-    extend,
-    fit,
-    loo_loss,
-    loo_predictions,
-    loo_residuals,
-    model_derivative,
-    penalty_derivative,
-    printed_loo_predictions,
-    reject,
-    reject_rounds,
-    reweigh,
-    shares,
-    tune,
-    validation_derivative,
-    weights,
-)
-from companion.diva.tasks import Task, with_lies
+`method.fit` fits a weighted ridge on features (N, m), and `method.dataset_derivative` returns the derivative of the
+leave-one-out loss with respect to the weight of each example, (N,); `reject`, `reweight` and `extend` use it.
+"""
 
-__all__ = [
-    "FURTHER",
-    "Config",
-    "SmallCNN",
-    "Task",
-    "baselines",
-    "best_fit",
-    "checks",
-    "derivative",
-    "derivative_gram",
-    "digits",
-    "digits_cnn",
-    "experiment",
-    "extend",
-    "figures",
-    "fit",
-    "last_layer_gram",
-    "linearise",
-    "loo_loss",
-    "loo_predictions",
-    "loo_residuals",
-    "model_derivative",
-    "noisy_task",
-    "one_hot",
-    "penalty_derivative",
-    "pool_task",
-    "printed_loo_predictions",
-    "reject",
-    "reject_rounds",
-    "reweigh",
-    "scores",
-    "shares",
-    "speed",
-    "tangent_features",
-    "tangent_gram",
-    "tune",
-    "validation_derivative",
-    "weights",
-    "with_lies",
-]
+from companion.diva import baselines, checks, data, evaluation, figures, linearization, method, studies, training
+from companion.diva.experiment import Config, experiment, noisy_data

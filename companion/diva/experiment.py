@@ -1,235 +1,193 @@
-"""The experiment: weed, re-weight and extend a set by the derivative, and by what it is measured against.
-
-Every arm fits the same ridge, and chooses the penalty by leave-one-out again after every edit.
-"""
+"""The experiment: detect and remove wrong labels, reweight and extend a training set, with DIVA and the baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score, roc_auc_score
-from torch import Tensor
 
-from companion.diva import baselines, method
-from companion.diva.backbones import Images, digits, photographs
-from companion.diva.method import Score
-from companion.diva.speed import derivative_against_steps, growth, largest, loo_against_refits
-from companion.diva.tasks import Task, draw, to, with_core, with_lies
-from companion.diva.wholenet import whole_network
+from companion.diva import baselines, method, training
+from companion.diva.data import (
+    DIGITS,
+    ExperimentData,
+    FeatureSet,
+    digit_features,
+    draw,
+    photograph_features,
+    with_label_noise,
+    with_seed_set,
+)
+from companion.diva.evaluation import accuracy, auc, f1, log10_seconds, wrong_share
+from companion.diva.training import DIVA, LOO_ERROR, NO_RESIDUAL, RANDOM, SHUFFLED, SIGN_FLIPPED, WHOLE_POOL
+from companion.lab.config import BaseConfig, TrainConfig
 from companion.lab.evidence import Measurement
-from companion.lab.config import BaseConfig
-from companion.lab.config import Study
 
 CLEAN_POOL, NOISY_POOL = "clean pool", "noisy pool"
-STEPS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
-PICKERS = ("diva", "loo error", "random")
-BROKEN = ("flipped", "shuffled", "without residuals")
+EXTENDING = (DIVA, LOO_ERROR, RANDOM)
+TIMED_LAMBDA = 1.0  # lambda of all timed fits; it does not change their cost
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """All sizes of the lesson; m counts the constant. `half` says which images: those for evidence, or for choices."""
+    """All sizes of the lesson."""
 
-    seeds: int = 6
-    data: str = "mnist5k"
-    half: str = "evidence"
-    backbone: str = "lite0"
-    m: int = 129
-    train: int = 700
-    clean: int = 100
-    test: int = 1700
-    noises: tuple[float, ...] = (0.2, 0.4)
-    rounds: int = 5
-    step: float = 0.3
-    core: int = 150
-    pool: int = 650
-    pool_noise: float = 0.5
-    batch: int = 50
-    picks: int = 8
-    refits: int = 500
-    whole: int = 300
-    examples: tuple[int, ...] = (1000, 2000, 4000, 8000)
-    features: tuple[int, ...] = (128, 256, 512, 1024, 2048)
-    large: tuple[int, int] = (100_000, 512)
-    penalties: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.linspace(-3, 2, 16))
+    seeds: int = 6  # how many seeds are run
+    data: str = DIGITS  # "mnist5k", "flowers102" or "cifar10_jpeg"
+    half: str = "evidence"  # which half of the digits: "evidence", or "choices" for the pilot run
+    backbone: str = "lite0"  # features of the digits: "lite0", "digits-cnn" or "pixels"
+    digits_cnn: TrainConfig = TrainConfig(lr=2e-3, batch_size=64, epochs=15)  # training of the backbone "digits-cnn"
+    num_features: int = 129  # m: principal axes of the features, and a constant
+    train_size: int = 700  # training images
+    clean_size: int = 100  # clean validation images, for the derivative on clean data alone
+    test_size: int = 1700  # test images
+    noise_levels: tuple[float, ...] = (0.2, 0.4)  # shares of wrong labels in the training set
+    reject_rounds: int = 5  # rounds in which examples are removed
+    step_size: float = 0.3  # step of Reweight, in units of the mean absolute derivative
+    seed_set_size: int = 150  # trusted images that Extend starts from
+    pool_size: int = 650  # candidate images of Extend
+    pool_noise: float = 0.5  # share of wrong labels in the noisy candidate pool
+    batch_size: int = 50  # candidates that Extend adds per round
+    extend_rounds: int = 8  # rounds of Extend
+    timed_examples: int = 500  # examples for which the closed form and refits are timed
+    linearization_images: int = 300  # training images, and test images, of the whole-network study
+    runtime_examples: tuple[int, ...] = (1000, 2000, 4000, 8000)  # numbers of examples that are timed
+    runtime_features: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # numbers of features that are timed
+    large_examples: int = 100_000  # examples of the one large problem that is timed
+    large_features: int = 512  # features of the one large problem that is timed
+    lambdas: tuple[float, ...] = tuple(float(f"{10**e:.3g}") for e in np.linspace(-3, 2, 16))  # candidate lambdas
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "m": 33, "train": 200, "clean": 50, "test": 300, "core": 60, "pool": 440,
-            "refits": 30, "whole": 40, "examples": (200, 400, 800), "features": (16, 32, 64), "large": (2000, 64),
+            "seeds": 2, "num_features": 33, "train_size": 200, "clean_size": 50, "test_size": 300,
+            "seed_set_size": 60, "pool_size": 440, "timed_examples": 30, "linearization_images": 40,
+            "runtime_examples": (200, 400, 800), "runtime_features": (16, 32, 64),
+            "large_examples": 2000, "large_features": 64,
         },
         "study": {"seeds": 10},
         "paper": {
-            "data": "flowers102", "m": 513, "train": 1840, "clean": 200, "test": 6149, "core": 500, "pool": 1300,
-            "batch": 100,
+            "data": "flowers102", "num_features": 513, "train_size": 1840, "clean_size": 200, "test_size": 6149,
+            "seed_set_size": 500, "pool_size": 1300, "batch_size": 100,
         },
     }  # fmt: skip
 
     @property
     def added(self) -> tuple[int, ...]:
-        """How many examples of the pool have been added after each round."""
-        return tuple(self.batch * i for i in range(self.picks + 1))
+        """How many candidates have been added before the first round of Extend and after each."""
+        return tuple(self.batch_size * i for i in range(self.extend_rounds + 1))
 
-
-# ---------------------------------------------------------------- one fit, one number
-
-
-def best_fit(task: Task, alpha: Tensor, judges: Tensor, config: Config) -> method.Ridge:
-    """The ridge at the penalty that leave-one-out chooses; alpha and judges (N,)."""
-    return method.fit(task.z, task.y, alpha, method.tune(task.z, task.y, alpha, judges, config.penalties))
-
-
-def accuracy(task: Task, alpha: Tensor, judges: Tensor, config: Config) -> float:
-    """Per cent of the test images that the weighted set classifies."""
-    scores = task.z_test @ method.weights(best_fit(task, alpha, judges, config))
-    return float((scores.argmax(1).cpu().numpy() == task.test).mean() * 100)
-
-
-# ---------------------------------------------------------------- weeding and re-weighting
-
-
-def scores(task: Task, seed: int) -> dict[str, Score]:
-    """The arms that judge examples, by name; each has its own stream of random numbers."""
-    streams = [torch.Generator().manual_seed(1000 * seed + i) for i in range(2)]
-    return {
-        "diva": method.derivative,
-        "loo error": baselines.loo_error,
-        "training error": baselines.training_error,
-        "random": baselines.at_random(streams[0]),
-        "clean derivative": baselines.clean_derivative(task.z_clean, task.y_clean),
-        "oracle": baselines.true_errors(torch.from_numpy(task.wrong)),
-        "flipped": baselines.flipped,
-        "shuffled": baselines.shuffled(streams[1]),
-        "without residuals": baselines.without_residuals,
-    }
-
-
-def detection(task: Task, config: Config, seed: int, setting: str) -> list[Measurement]:
-    """How well each score tells wrong labels from right ones: AUC x 100; F1 at zero for the derivative."""
-    ridge = best_fit(task, task.core, task.core, config)
-    rows = []
-    for name, score in scores(task, seed).items():
-        harm = score(ridge, task.core).cpu().numpy()
-        rows.append(Measurement("AUC", name, setting, seed, 100 * roc_auc_score(task.wrong, harm)))
-    flagged = method.reject(method.derivative(ridge, task.core)).cpu().numpy()
-    return [*rows, Measurement("F1", "diva", setting, seed, 100 * f1_score(task.wrong, flagged)),
-            Measurement("share flagged", "diva", setting, seed, 100 * flagged.mean())]  # fmt: skip
-
-
-def weeding(task: Task, config: Config, seed: int, setting: str) -> list[Measurement]:
-    """Test accuracy after throwing out as many examples as there are wrong labels, in rounds, by each score."""
-    count, ones = int(task.wrong.sum()), task.core
-    flagged = method.reject(method.derivative(best_fit(task, ones, ones, config), ones))
-    sets = {"none": ones, "diva, threshold 0": (~flagged).to(ones.dtype)}
-    for name, score in scores(task, seed).items():
-        sets[name] = method.reject_rounds(task.z, task.y, score, count, config.rounds, config.penalties)
-    for name in ("diva", "loo error"):
-        score = scores(task, seed)[name]
-        sets[f"{name}, one round"] = method.reject_rounds(task.z, task.y, score, count, 1, config.penalties)
-    return [
-        Measurement("accuracy", f"reject: {name}", setting, seed, accuracy(task, alpha, alpha, config))
-        for name, alpha in sets.items()
-    ]
-
-
-def reweighting(task: Task, config: Config, seed: int, setting: str) -> list[Measurement]:
-    """Test accuracy, and the leave-one-out loss, after steps of several sizes; "reweigh" is the one of the claims."""
-    ones = task.core
-    ridge = best_fit(task, ones, ones, config)
-    gradient = method.derivative(ridge, ones)
-    random = gradient[torch.randperm(len(gradient), generator=torch.Generator().manual_seed(seed))]
-    arms = {"reweigh": gradient, "reweigh: flipped": -gradient, "reweigh: shuffled": random}
-    sets = {name: method.reweigh(ones, slope, config.step) for name, slope in arms.items()}
-    sets |= {f"step {step:g}": method.reweigh(ones, gradient, step) for step in STEPS}
-    rows = []
-    for name, alpha in sets.items():
-        fitted = best_fit(task, alpha, ones, config)
-        rows.append(Measurement("accuracy", name, setting, seed, accuracy(task, alpha, ones, config)))
-        rows.append(Measurement("loo loss", name, setting, seed, float(method.loo_loss(fitted, ones)) / len(ones)))
-    return rows
-
-
-# ---------------------------------------------------------------- extending
-
-
-def extending(task: Task, config: Config, seed: int, setting: str, arms: tuple[str, ...]) -> list[Measurement]:
-    """Test accuracy, and the share of wrong labels among the picks, after each batch that is taken from the pool."""
-    rows = []
-    for name in arms:
-        score = scores(task, seed)[name]
-        sets = method.extend(task.z, task.y, task.core, score, config.batch, config.picks, config.penalties)
-        for added, alpha in zip(config.added, sets, strict=True):
-            place, value = f"{setting}, {added} added", accuracy(task, alpha, task.core, config)
-            rows.append(Measurement("accuracy", f"extend: {name}", place, seed, value))
-            if added:
-                share = 100 * float(task.wrong[(alpha > task.core).cpu().numpy()].mean())
-                rows.append(Measurement("wrong picks", f"extend: {name}", place, seed, share))
-    everything = accuracy(task, torch.ones_like(task.core), task.core, config)
-    return [*rows, Measurement("accuracy", "extend: whole pool", setting, seed, everything)]
-
-
-# ---------------------------------------------------------------- all of it
-
-
-def images(config: Config, device: torch.device) -> Images:
-    """The images of the configuration, as features."""
-    if config.data == "mnist5k":
-        return digits(config.backbone, config.half)
-    return photographs(config.data, device)
-
-
-def noisy_task(config: Config, noise: float, seed: int, device: torch.device) -> Task:
-    """A training set of which `noise` of the labels are wrong; the images are the same for every noise."""
-    rng = np.random.default_rng(seed)
-    task = draw(images(config, device), config.train, config.clean, config.test, config.m, rng)
-    return to(with_lies(task, noise, rng), device)
-
-
-def pool_task(config: Config, seed: int, device: torch.device) -> Task:
-    """A core and a pool, all labels right as yet."""
-    rng = np.random.default_rng(seed)
-    task = draw(images(config, device), config.core + config.pool, 1, config.test, config.m, rng)
-    return to(with_core(task, config.core), device)
+    @property
+    def fixed_sizes(self) -> tuple[int, int]:
+        """N while the timed m grows, and m while the timed N grows: the middle of each list."""
+        examples, features = self.runtime_examples, self.runtime_features
+        return examples[len(examples) // 2], features[len(features) // 2]
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Re-weighting, weeding, extending, speed: every arm on the same images and the same wrong labels."""
-    clean = noisy_task(config, 0.0, seed, device)
-    rows = reweighting(clean, config, seed, "clean")
-    rows += loo_against_refits(clean.z[: config.refits], clean.y[: config.refits], seed)
-    for noise in config.noises:
-        task, setting = with_lies(clean, noise, np.random.default_rng([seed, round(100 * noise)])), f"{noise:.0%} noise"
-        rows += detection(task, config, seed, setting) + weeding(task, config, seed, setting)
-        rows += reweighting(task, config, seed, setting)
-    pool = pool_task(config, seed, device)
-    rows += extending(pool, config, seed, CLEAN_POOL, PICKERS)
-    noisy = with_lies(pool, config.pool_noise, np.random.default_rng([seed, 1]))
-    return rows + extending(noisy, config, seed, NOISY_POOL, PICKERS + BROKEN)
+    """All methods on the same images and the same wrong labels: detection, Reject, Reweight, Extend, and runtime."""
+    clean = noisy_data(config, 0.0, seed, device)
+    measurements = reweighting(clean, config, seed, "clean")
+    measurements += loo_runtime(clean, config, seed)
+    for noise in config.noise_levels:
+        data = with_label_noise(clean, noise, np.random.default_rng([seed, round(100 * noise)]))
+        setting = f"{noise:.0%} noise"
+        measurements += detection(data, config, seed, setting)
+        measurements += rejecting(data, config, seed, setting)
+        measurements += reweighting(data, config, seed, setting)
+    pool = pool_data(config, seed, device)
+    measurements += extending(pool, config, seed, CLEAN_POOL, EXTENDING)
+    noisy = with_label_noise(pool, config.pool_noise, np.random.default_rng([seed, 1]))
+    ablations = (SIGN_FLIPPED, SHUFFLED, NO_RESIDUAL)
+    return measurements + extending(noisy, config, seed, NOISY_POOL, EXTENDING + ablations)
 
 
-def whole(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """The full linearisation of the small network beside its last layer, on the same images."""
-    return whole_network(config.half, config.whole, 0.4, config.step, config.penalties, seed, device)
+def features(config: Config, device: torch.device) -> FeatureSet:
+    """The features of the configuration's images."""
+    if config.data == DIGITS:
+        return digit_features(config.backbone, config.half, config.digits_cnn)
+    return photograph_features(config.data, device)
 
 
-def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """All derivatives against small steps; how the derivative's seconds grow; one large derivative."""
-    rows = derivative_against_steps(config.refits, config.m, seed)
-    return rows + growth(config.examples, config.features, seed, repeats=3) + largest(*config.large, seed)
+def noisy_data(config: Config, noise: float, seed: int, device: torch.device) -> ExperimentData:
+    """A training set with a share `noise` of wrong labels; the images are the same for every noise."""
+    rng = np.random.default_rng(seed)
+    sizes = (config.train_size, config.clean_size, config.test_size, config.num_features)
+    return with_label_noise(draw(features(config, device), *sizes, rng), noise, rng).to(device)
 
 
-LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
-FURTHER = {
-    "rehearsal": Study(experiment, replace(LAPTOP, half="choices", seeds=10), first_seed=100),
-    "fallback": Study(experiment, replace(LAPTOP, backbone="digits-cnn", seeds=10)),
-    "whole network": Study(whole, replace(LAPTOP, seeds=10)),
-    "cost": Study(cost, replace(STUDY, seeds=1)),
-}
+def pool_data(config: Config, seed: int, device: torch.device) -> ExperimentData:
+    """A seed set and a candidate pool, all labels correct."""
+    rng = np.random.default_rng(seed)
+    sizes = (config.seed_set_size + config.pool_size, 1, config.test_size, config.num_features)
+    return with_seed_set(draw(features(config, device), *sizes, rng), config.seed_set_size).to(device)
 
-# What is cut for the runs that the tests repeat.
-SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
-REDUCED = {"ci": {}, "rehearsal": SMALL, "fallback": SMALL, "whole network": SMALL, "cost": SMALL}
+
+def loo_runtime(data: ExperimentData, config: Config, seed: int) -> list[Measurement]:
+    """All leave-one-out predictions in closed form, and by one fit per example."""
+    z, y = data.z[: config.timed_examples], data.y[: config.timed_examples]
+    ones = torch.ones_like(z[:, 0])
+    return log10_seconds(
+        "leave-one-out", seed,
+        lambda: method.loo_predictions(method.fit(z, y, ones, TIMED_LAMBDA)),
+        lambda: baselines.loo_by_refitting(z, y, ones, TIMED_LAMBDA),
+    )  # fmt: skip
+
+
+def detection(data: ExperimentData, config: Config, seed: int, setting: str) -> list[Measurement]:
+    """How well each score detects wrong labels (AUC), and what Eq. 15 flags."""
+    ridge = training.fit(data, data.trusted, data.trusted, config.lambdas)
+    measurements = [
+        Measurement("AUC", name, setting, seed, auc(data.wrong, score(ridge, data.trusted)))
+        for name, score in training.scores(data, seed).items()
+    ]
+    flagged = method.reject(method.dataset_derivative(ridge, data.trusted))
+    share = 100 * flagged.cpu().numpy().mean()
+    return [
+        *measurements,
+        Measurement("F1", DIVA, setting, seed, f1(data.wrong, flagged)),
+        Measurement("share flagged", DIVA, setting, seed, share),
+    ]
+
+
+def rejecting(data: ExperimentData, config: Config, seed: int, setting: str) -> list[Measurement]:
+    """Test accuracy after each method has removed examples."""
+    measurements = []
+    for name, alpha in training.rejected(data, config.reject_rounds, config.lambdas, seed).items():
+        ridge = training.fit(data, alpha, alpha, config.lambdas)
+        value = accuracy(ridge, data.z_test, data.test_labels)
+        measurements.append(Measurement("accuracy", name, f"Reject, {setting}", seed, value))
+    return measurements
+
+
+def reweighting(data: ExperimentData, config: Config, seed: int, setting: str) -> list[Measurement]:
+    """Test accuracy and the mean leave-one-out loss after one step of each method."""
+    measurements = []
+    for name, alpha in training.reweighted(data, config.step_size, config.lambdas, seed).items():
+        ridge = training.fit(data, alpha, data.trusted, config.lambdas)
+        value = accuracy(ridge, data.z_test, data.test_labels)
+        loss = float(method.loo_loss(ridge, data.trusted)) / len(data.trusted)
+        measurements.append(Measurement("accuracy", name, f"Reweight, {setting}", seed, value))
+        measurements.append(Measurement("leave-one-out loss", name, f"Reweight, {setting}", seed, loss))
+    return measurements
+
+
+def extending(
+    data: ExperimentData, config: Config, seed: int, setting: str, methods: Sequence[str]
+) -> list[Measurement]:
+    """Test accuracy and the share of wrong labels among the additions, after each round of each method."""
+    sizes = (config.batch_size, config.extend_rounds)
+    measurements = []
+    for name, sets in training.extended(data, methods, *sizes, config.lambdas, seed).items():
+        for added, alpha in zip(config.added, sets, strict=True):
+            after = f"{setting}, {added} added"
+            ridge = training.fit(data, alpha, data.trusted, config.lambdas)
+            value = accuracy(ridge, data.z_test, data.test_labels)
+            measurements.append(Measurement("accuracy", name, after, seed, value))
+            if added:
+                share = wrong_share(data.wrong, alpha > data.trusted)
+                measurements.append(Measurement("wrong labels added", name, after, seed, share))
+    everything = training.fit(data, torch.ones_like(data.trusted), data.trusted, config.lambdas)
+    value = accuracy(everything, data.z_test, data.test_labels)
+    return [*measurements, Measurement("accuracy", WHOLE_POOL, setting, seed, value)]
