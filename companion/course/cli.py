@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,27 +14,13 @@ from companion.errors import CompanionError
 INTERRUPTED = 130
 BENCHMARK = "docs/benchmark.md"
 
-
-class SeedType(click.ParamType):
-    """A whole number of at least 0."""
-
-    name = "whole number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, or one sentence."""
-        if not str(value).isdecimal():
-            self.fail(f"{value!r} is not a seed; use a whole number, 0 or larger.", param, ctx)
-        return int(value)
-
-
-SEED = click.option("--seed", type=SeedType(), default=0, show_default=True, help="First seed.")
 JOBS = click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="How many side by side.")
 NOTEBOOKS = click.option("--notebooks", type=click.Path(path_type=Path), help="Folder of the notebooks.")
-LESSONS = click.argument("lessons", nargs=-1)
+LESSONS = click.argument("names", metavar="LESSONS", nargs=-1)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; whatever the user got wrong ends in one sentence and a non-zero exit."""
+    """Run a command; every mistake of the user ends in one sentence and a non-zero exit."""
     try:
         code = cli.main(arguments, prog_name="companion", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -45,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CompanionError as error:
         _end(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
-        _end("Stopped. What had finished is kept.", INTERRUPTED)
+        _end("Stopped; everything that had finished was saved.", INTERRUPTED)
     except OSError as error:
         _end(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", 1)
     sys.exit(code)
@@ -59,40 +44,45 @@ def _end(sentence: str, code: int) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(companion.__version__)
 def cli() -> None:
-    """Ten papers, ten notebooks, every claim checked."""
+    """Ten papers, ten notebooks, every claim tested."""
 
 
-# -------------------------------------------------------------------- running and judging
+# -------------------------------------------------------------------- running and scoreboard
 
 
 @cli.command()
 @LESSONS
-@click.option("--all", "everything", is_flag=True, help="Every notebook there is.")
+@click.option("--all", "everything", is_flag=True, help="Run every notebook.")
+@click.option("--bench", is_flag=True, help=f"Run every notebook at ci and laptop scale and write {BENCHMARK}.")
 @click.option("--scale", default="laptop", show_default=True, help="ci, laptop, study or paper.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@SEED
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="First seed.")
+@click.option("--store-cost", is_flag=True, help="Write CPU seconds and memory into each lesson's record.json.")
 @JOBS
 @NOTEBOOKS
 def run(
-    lessons: tuple[str, ...], everything: bool, scale: str, device: str, seed: int, jobs: int, notebooks: Path | None
-) -> int:
-    """Execute the notebooks of LESSONS into build/executed/SCALE/ and print what they cost and found.
+    names: tuple[str, ...], everything: bool, bench: bool, scale: str, device: str, seed: int, store_cost: bool,
+    jobs: int, notebooks: Path | None,
+) -> int:  # fmt: skip
+    """Execute the notebooks of LESSONS into build/executed/SCALE/ and print their cost and their verdicts.
 
-    A lesson is named by its name, its number or its notebook; 0 is the first page. A notebook that fails is kept
+    A lesson is named by its name, its number or its notebook; 0 is the first page. A notebook that fails is written
     with its traceback, and the others still run.
     """
-    from companion.course import runner
-    from companion.course.lessons import notebooks_folder
+    from companion.course import lessons
+    from companion.course import run as runs
 
-    if bool(lessons) == everything:
-        raise CompanionError("Name the lessons to run, or say --all, and not both.")
-    outcomes = runner.run(runner.pick(lessons, notebooks_folder(notebooks)), scale, device, seed, jobs)
-    runner.show(outcomes, scale)
-    return _exit_code({outcome.status for outcome in outcomes})
-
-
-def _exit_code(statuses: set[str]) -> int:
-    return INTERRUPTED if "stopped" in statuses else 1 if "failed" in statuses else 0
+    if bool(names) + everything + bench != 1:
+        raise CompanionError("Name the lessons to run, or say --all, or --bench, and only one of these.")
+    paths = runs.select_notebooks(names, lessons.notebooks_folder(notebooks))
+    if bench:
+        outcomes = runs.benchmark(paths, jobs, lessons.repository() / BENCHMARK)
+    else:
+        outcomes = runs.run(paths, scale, device, seed, jobs)
+    runs.show(outcomes, scale)
+    if store_cost:
+        runs.store_costs(outcomes, scale)
+    return runs.exit_code(outcomes)
 
 
 @cli.command()
@@ -100,53 +90,36 @@ def _exit_code(statuses: set[str]) -> int:
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @NOTEBOOKS
 def scoreboard(scale: str | None, markdown: bool, notebooks: Path | None) -> None:
-    """Every claim with its verdict in the executed notebooks and in the recorded runs. Runs nothing."""
+    """Show every claim with its verdict in the executed notebooks and in the stored results. Runs nothing."""
+    from companion.course import lessons, pages
     from companion.course import scoreboard as board
-    from companion.course.lessons import build_folder, notebooks_folder
 
-    folder = notebooks_folder(build_folder() / "executed" / scale if scale else notebooks)
-    rows = board.rows(folder)
+    rows = board.rows(lessons.notebooks_folder(lessons.build_folder() / "executed" / scale if scale else notebooks))
     if markdown:
-        click.echo(board.markdown(rows))
+        click.echo(pages.claims_table(rows))
     else:
         board.show(rows)
 
 
 @cli.command()
-@NOTEBOOKS
-def pages(notebooks: Path | None) -> None:
-    """Renew the pages made from data: docs/ (scoreboard, promises, glossary, notation) and the README's picture."""
-    from companion.course import pages as made
-    from companion.course.lessons import notebooks_folder, repository
-
-    renewed = made.write(notebooks_folder(notebooks))
-    for path in renewed:
-        click.echo(f"{path.relative_to(repository())}: renewed.")
-    if not renewed:
-        click.echo("Every page is as it should be.")
-
-
-@cli.command()
-@click.argument("lessons", nargs=-1, required=True)
-@click.option("--scale", help="ci, laptop, study, paper or a further run of the lesson.  [default: all but paper]")
+@click.argument("names", metavar="LESSONS", nargs=-1, required=True)
+@click.option("--scale", help="ci, laptop, study, paper or another study of the lesson.  [default: all but paper]")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: 10 or more; fewer at ci]")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--reduced", is_flag=True, help="Make only the reduced runs (one seed, seconds) that the tests repeat.")
 @JOBS
-def record(
-    lessons: tuple[str, ...], scale: str | None, seeds: int | None, device: str, reduced: bool, jobs: int,
-) -> None:
-    """Make the recorded evidence of LESSONS (their record.json) from many seeds.
+def record(names: tuple[str, ...], scale: str | None, seeds: int | None, device: str, reduced: bool, jobs: int) -> None:
+    """Run the studies of LESSONS over many seeds and store the results in their record.json.
 
-    A recording that was cut goes on where it was cut.
+    A run that was interrupted goes on where it stopped.
     """
-    from companion.course import record as records, lessons as syllabus
+    from companion.course import lessons
+    from companion.course import record as records
     from companion.lab.records import studies_of
 
-    for lesson in syllabus.select_lessons(lessons):
+    for lesson in lessons.select_lessons(names):
         if reduced:
-            fresh = records.record_reduced(lesson.name, (scale,) if scale else ())
-            for name, run in fresh.items():
+            for name, run in records.record_reduced(lesson.name, (scale,) if scale else ()).items():
                 click.echo(f"{lesson.name}, {name}, reduced: {run.stamp['cpu_seconds']} CPU seconds.")
             continue
         for each in [scale] if scale else ["study", "laptop", "ci", *studies_of(lesson.name)]:
@@ -154,45 +127,17 @@ def record(
             click.echo(f"{lesson.name} at {each}: {len(made.seeds)} seeds, {made.stamp['cpu_seconds']} CPU seconds.")
 
 
-@cli.command()
-@click.option(
-    "--threads", type=click.IntRange(1), multiple=True, default=(1, 2, 1), show_default=True,
-    help="One run at laptop scale for each of these numbers of threads.",
-)  # fmt: skip
-@JOBS
-@NOTEBOOKS
-def bench(threads: tuple[int, ...], jobs: int, notebooks: Path | None) -> int:
-    """Publish what every notebook costs, at ci and laptop scale, and whether its verdicts come back.
-
-    The page is docs/benchmark.md; it is written after every whole run, so an hour that is cut is not lost.
-    """
-    from companion.course import bench as table
-    from companion.course import runner
-    from companion.course.lessons import notebooks_folder, repository, write_whole
-
-    paths, runs = runner.pick((), notebooks_folder(notebooks)), []
-    for scale, number in [("ci", 1), *(("laptop", number) for number in threads)]:
-        runs.append(table.measure(paths, scale, number, jobs))
-        if code := _exit_code({row.status for row in runs[-1].outcomes}):
-            runner.show(runs[-1].outcomes, scale)
-            return code
-        page = table.markdown(runs, jobs)
-        write_whole(repository() / BENCHMARK, page)
-    click.echo(page)
-    return 0
-
-
 # -------------------------------------------------------------------- data and machine
 
 
 @cli.group()
 def data() -> None:
-    """The data sets: what is there, fetch, verify."""
+    """List, fetch and verify the data sets."""
 
 
 @data.command()
 def status() -> None:
-    """Which sets are cached, missing or damaged, and where."""
+    """Show which sets are cached, missing or damaged, and where."""
     from rich.console import Console
     from rich.table import Table
 
@@ -219,29 +164,25 @@ def fetch(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("names", nargs=-1)
 def verify(names: tuple[str, ...]) -> int:
-    """Check the hashes of the sets NAMES; without names, all that are there or that the lessons need."""
+    """Check the hashes of the sets NAMES; without names, all that are cached or that the lessons need."""
     from companion import data as store
 
-    wanted = [n for n, card in store.cards().items() if card.tier == "base" or store.status(n) != "missing"]
-    return max([_verify_one(name) for name in names or wanted], default=0)
-
-
-def _verify_one(name: str) -> int:
-    from companion import data as store
-
-    try:
-        store.verify(name)
-    except CompanionError as error:
-        click.echo(str(error), err=True)
-        return 1
-    click.echo(f"{name}: whole.")
-    return 0
+    code = 0
+    needed = [n for n, card in store.cards().items() if card.tier == "base" or store.status(n) != "missing"]
+    for name in names or needed:
+        try:
+            store.verify(name)
+            click.echo(f"{name}: complete.")
+        except CompanionError as error:
+            click.echo(str(error), err=True)
+            code = 1
+    return code
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, to send to whoever helps you.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, for a report of a problem.")
 def doctor(as_json: bool) -> int:
-    """Is this machine ready? Each problem with its remedy; exit 1 if there is one."""
+    """Examine this machine and name a remedy for each problem; exit 1 if there is one."""
     from dataclasses import asdict
 
     from companion.course.doctor import examine
@@ -264,59 +205,40 @@ def doctor(as_json: bool) -> int:
 @NOTEBOOKS
 def start(folder: Path, no_open: bool, notebooks: Path | None) -> int:
     """Copy the notebooks into FOLDER, your own, and open JupyterLab there. Your files are never overwritten."""
-    from companion.course import start as begin
-    from companion.course.lessons import notebooks_folder
+    from companion.course import lessons
+    from companion.course import start as starting
 
-    copied = begin.copy(notebooks_folder(notebooks), folder)
+    copied = starting.copy(lessons.notebooks_folder(notebooks), folder)
     click.echo(f"{folder}: {len(copied.new)} notebooks copied.")
-    if copied.kept:
-        click.echo(f"Left as they are, for they were there already: {', '.join(copied.kept)}.")
-    return 0 if no_open else begin.open_lab(folder)
+    if copied.unchanged:
+        click.echo(f"Left unchanged, since they were there already: {', '.join(copied.unchanged)}.")
+    return 0 if no_open else starting.open_lab(folder)
 
 
 @cli.command()
 @LESSONS
 @NOTEBOOKS
-def refresh(lessons: tuple[str, ...], notebooks: Path | None) -> None:
-    """Run the notebooks of LESSONS (all, if none is named) and store their outputs, normalised."""
-    from companion.course import refresh as renew
-    from companion.course import runner
-    from companion.course.lessons import notebooks_folder
+def refresh(names: tuple[str, ...], notebooks: Path | None) -> None:
+    """Run the notebooks of LESSONS (all, if none is named) and store their outputs, normalized, and their cost."""
+    from companion.course import lessons
+    from companion.course import refresh as refreshing
+    from companion.course.run import select_notebooks
 
-    for path in runner.pick(lessons, notebooks_folder(notebooks)):
+    for path in select_notebooks(names, lessons.notebooks_folder(notebooks)):
         click.echo(f"{path.name} ...")
-        renew.refresh(path)
+        refreshing.refresh(path)
         click.echo(f"{path.name}: refreshed.")
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@LESSONS
 @NOTEBOOKS
-def export(folder: Path, lessons: tuple[str, ...], notebooks: Path | None) -> None:
-    """Write the notebooks of LESSONS (all, if none is named) as HTML pages into FOLDER."""
-    from companion.course import export as pages
-    from companion.course import runner
-    from companion.course.lessons import notebooks_folder
+def pages(notebooks: Path | None) -> None:
+    """Write the pages made from data: docs/ (scoreboard, claims of the article, notation) and two regions of the README."""
+    from companion.course import lessons
+    from companion.course import pages as writing
 
-    for page in pages.export(runner.pick(lessons, notebooks_folder(notebooks)), folder):
-        click.echo(str(page))
-
-
-@cli.command()
-@click.option("--online", is_flag=True, help="Ask each address whether it answers; needs the network.")
-@NOTEBOOKS
-def links(online: bool, notebooks: Path | None) -> int:
-    """Every link that leads out of the course, where it stands, and what is wrong with its form."""
-    from companion.course import links as leads
-    from companion.course.lessons import notebooks_folder
-
-    found = leads.links(notebooks_folder(notebooks))
-    wrong = {address: reason for address in found if (reason := leads.malformed(address))}
-    if online:
-        wrong |= leads.unanswered([address for address in found if address not in wrong])
-    for address, places in found.items():
-        click.echo(f"{address}  ({', '.join(places)})")
-    for address, reason in wrong.items():
-        click.echo(f"{address} {reason}; it stands in {', '.join(found[address])}.", err=True)
-    return int(bool(wrong))
+    written = writing.write(lessons.notebooks_folder(notebooks))
+    for path in written:
+        click.echo(f"{path.relative_to(lessons.repository())}: written.")
+    if not written:
+        click.echo("Every page is up to date.")

@@ -1,19 +1,32 @@
-"""The lessons that are there, where their notebooks and the build folder are, and how a file is written whole.
+"""The lessons that are installed, their notebooks, the time that each takes, and where files go.
 
-A lesson is a subpackage with a `lesson.toml`; nothing names one.
+A lesson is a subpackage with a `lesson.toml`; nothing in the repository lists their names.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import companion
 from companion.errors import CompanionError
-from companion.lab import Lesson, load_lesson
+from companion.lab import Lesson, load_lesson, load_record
+from companion.lab.lesson import PACKAGE
 
 FIRST = "00_start_here.ipynb"
+WORDS_PER_MINUTE, MINUTES_PER_FIGURE = 180, 1.0
+TIME = "- **Time:**"
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+Notebook = dict[str, Any]
+
+
+# -------------------------------------------------------------------- lessons
 
 
 def lessons(hidden: bool = False) -> list[Lesson]:
@@ -24,16 +37,16 @@ def lessons(hidden: bool = False) -> list[Lesson]:
 
 
 def select_lessons(names: Sequence[str], hidden: bool = True) -> list[Lesson]:
-    """The lessons with these names, numbers or notebook names, in the order of the syllabus; no names: all."""
+    """The lessons with these names, numbers or notebook names, by number; no names: all."""
     if not names:
         return lessons()
     known = {key: lesson for lesson in lessons(hidden) for key in _keys(lesson)}
-    unknown = [name for name in names if _key(name) not in known]
+    keys = [Path(name).name for name in names]
+    unknown = [name for name, key in zip(names, keys, strict=True) if key not in known]
     if unknown:
         there = ", ".join(lesson.name for lesson in lessons()) or "none yet"
         raise CompanionError(f"There is no lesson {unknown[0]!r}; there is {there}.")
-    chosen = {known[_key(name)].name: known[_key(name)] for name in names}
-    return sorted(chosen.values(), key=lambda lesson: lesson.number)
+    return sorted({known[key].name: known[key] for key in keys}.values(), key=lambda lesson: lesson.number)
 
 
 def lesson_of(path: Path) -> Lesson | None:
@@ -45,8 +58,64 @@ def _keys(lesson: Lesson) -> set[str]:
     return {lesson.name, str(lesson.number), f"{lesson.number:02d}", lesson.notebook}
 
 
-def _key(name: str) -> str:
-    return Path(name).name
+# -------------------------------------------------------------------- notebooks and their times
+
+
+def read_notebook(path: Path) -> Notebook:
+    """A notebook as plain data."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise CompanionError(f"There is no notebook {path}.") from error
+    except ValueError as error:
+        raise CompanionError(f"{path} is not a notebook ({error}); restore it from version control.") from error
+
+
+@dataclass(frozen=True)
+class Times:
+    """What a lesson asks of a learner: minutes to read, CPU seconds to run (None: not measured yet), minutes of work.
+
+    reading comes from the notebook's words and figures, running from the measured cost in `record.json`, exercises
+    from the sum of their minutes, and memory_mb from the limit in `lesson.toml`.
+    """
+
+    reading: int
+    running: int | None
+    exercises: int
+    memory_mb: int
+
+    def line(self) -> str:
+        """The line of the notebook's title cell."""
+        running = "not measured yet" if self.running is None else f"{self.running} CPU seconds"
+        return (
+            f"{TIME} {self.reading} minutes to read; {running} to run; {self.exercises} minutes for the exercises; "
+            f"below {self.memory_mb:,} MB of memory"
+        )
+
+
+def times(lesson: Lesson, notebook: Notebook) -> Times:
+    """The times of a lesson, computed from its notebook, its exercises and its measured cost at laptop scale."""
+    exercises = importlib.import_module(f"{PACKAGE}.{lesson.name}.exercises").EXERCISES
+    cost = load_record(lesson.name).cost.get("laptop")
+    reading = count_words(notebook) / WORDS_PER_MINUTE + MINUTES_PER_FIGURE * count_figures(notebook)
+    running = round(cost["cpu_seconds"]) if cost else None
+    return Times(round(reading), running, sum(each.minutes for each in exercises), lesson.budget.memory_mb)
+
+
+def count_words(notebook: Notebook) -> int:
+    """Words of prose: what stands between blanks in Markdown and holds a letter; comments and times do not count."""
+    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    lines = [line for text in texts for line in COMMENT.sub("", text).splitlines() if not line.startswith(TIME)]
+    return sum(any(char.isalpha() for char in word) for line in lines for word in line.split())
+
+
+def count_figures(notebook: Notebook) -> int:
+    """Pictures among the outputs."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+# -------------------------------------------------------------------- folders and files
 
 
 def notebooks_folder(given: Path | None = None) -> Path:
@@ -69,13 +138,13 @@ def repository() -> Path:
 
 
 def build_folder() -> Path:
-    """Where everything goes that can be made again: `build/` in the clone; outside of one, in the current directory."""
+    """The folder for everything that can be made again: `build/` in the clone; elsewhere, in the current directory."""
     root = repository()
     return (root if (root / "pyproject.toml").is_file() else Path.cwd()) / "build"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that whoever reads it, at any time, finds all of the old text or all of the new."""
+    """Write a file so that a reader finds, at any time, all of the old text or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, "utf-8", newline="\n")

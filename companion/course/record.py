@@ -1,7 +1,7 @@
 """Stored results: long runs, one new process a seed, resumed where they were interrupted; and their reduced runs.
 
-`python -m companion.course.record seed LESSON RUN SEED DEVICE` measures one seed, and `... reduced LESSON [RUN ...]` the
-reduced runs of a lesson; both print one line of JSON.
+`python -m companion.course.record seed LESSON RUN SEED DEVICE` measures one seed, and `... reduced LESSON [RUN ...]`
+the reduced runs of a lesson; both print one line of JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from companion.lab.records import Record, Run, load_record, reduced_studies, stu
 from companion.lab.runtime import resolve_device, set_seed, set_threads, use_deterministic_algorithms
 
 FEWEST_SEEDS = 10
-JUDGED = ("laptop", "study")
+EVALUATED = ("laptop", "study")
 
 
 def record(lesson: str, run: str = "study", seeds: int | None = None, jobs: int = 1, device: str = "cpu") -> Run:
@@ -41,14 +41,15 @@ def record(lesson: str, run: str = "study", seeds: int | None = None, jobs: int 
     """
     study = study_of(lesson, run)
     if run == "laptop" and (stored := _same_as_study(lesson, study.config)):
-        return _store(lesson, run, replace(stored, stamp={**stored.stamp, "config": study.config.as_dict(), "same_as": "study"}))
-    count = seeds or (max(FEWEST_SEEDS, study.config.seeds) if run in JUDGED else study.config.seeds)
+        stamp = {**stored.stamp, "config": study.config.as_dict(), "same_as": "study"}
+        return _store(lesson, run, replace(stored, stamp=stamp))
+    count = seeds or (max(FEWEST_SEEDS, study.config.seeds) if run in EVALUATED else study.config.seeds)
     done = _all_seeds(lesson, run, range(study.first_seed, study.first_seed + count), study.config, device, jobs)
     measurements = tuple(Measurement(*row) for part in done for row in part["measurements"])
     stamp = {
         "config": study.config.as_dict(), "versions": versions(), "device": device, "threads": done[0]["threads"],
-        "cpu_seconds": round(sum(part["cpu_seconds"] for part in done)), "peak_mb": max(part["peak_mb"] for part in done),
-        "date": _today(),
+        "cpu_seconds": round(sum(part["cpu_seconds"] for part in done)),
+        "peak_mb": max(part["peak_mb"] for part in done), "date": _today(),
     }  # fmt: skip
     return _store(lesson, run, Run(stamp, measurements))
 
@@ -104,8 +105,8 @@ def processor() -> str:
         lines = []
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     model = " ".join(facts[key] for key in ("model name", "cpu family", "model") if key in facts)
-    parts = (model or platform.processor(), torch.backends.cpu.get_cpu_capability(), os.environ.get("OPENBLAS_CORETYPE"))
-    return " ".join(part for part in parts if part)
+    kernels = torch.backends.cpu.get_cpu_capability(), os.environ.get("OPENBLAS_CORETYPE")
+    return " ".join(part for part in (model or platform.processor(), *kernels) if part)
 
 
 # -------------------------------------------------------------------- in a process of its own
@@ -137,7 +138,8 @@ def measure_reduced(lesson: str, only: Sequence[str] = ()) -> dict[str, dict[str
             print(f"{lesson}, {name}: {why}", file=sys.stderr)
             continue
         seconds = round(time.process_time() - begun, 1)
-        done[name] = {"measurements": [astuple(row) for row in rows], "cpu_seconds": seconds, "config": study.config.as_dict()}
+        values = [astuple(row) for row in rows]
+        done[name] = {"measurements": values, "cpu_seconds": seconds, "config": study.config.as_dict()}
     return done
 
 
@@ -157,8 +159,14 @@ def _all_seeds(
     settings = json.dumps(config.as_dict(), default=str, sort_keys=True)
     files = {seed: folder / f"{seed}.json" for seed in seeds}
     todo = [seed for seed in seeds if _finished(files[seed], settings) is None]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("seeds"), TimeElapsedColumn())
-    with Progress(*columns) as progress, workers(jobs) as submit:
+    bar = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("seeds"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*bar) as progress, workers(jobs) as submit:
         task = progress.add_task(f"{lesson}, {run}", total=len(seeds), completed=len(seeds) - len(todo))
         running = {submit(["companion.course.record", "seed", lesson, run, str(seed), device]): seed for seed in todo}
         for future in as_completed(running):
@@ -205,7 +213,8 @@ def _today() -> str:
 if __name__ == "__main__":
     try:
         what, name, *rest = sys.argv[1:]
-        result = measure_reduced(name, rest) if what == "reduced" else measure_seed(name, rest[0], int(rest[1]), rest[2])
+        reduced = what == "reduced"
+        result = measure_reduced(name, rest) if reduced else measure_seed(name, rest[0], int(rest[1]), rest[2])
         print(json.dumps(result, default=float))
     except CompanionError as error:
         sys.exit(str(error))

@@ -1,177 +1,216 @@
-"""The scoreboard: every claim of every lesson, with the verdict in the executed notebook and in the record.
+"""The scoreboard: every claim of every lesson with its verdict in the executed notebook and in the stored results.
 
-One page holds all of it: what did not come out, all claims, and how each lesson differs from its paper.
+Claims of the papers (or of the Amazon Science article) and questions of the course are counted separately, ablation
+tests apart from both, and each paper has one line that says how far it was reproduced.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from companion.course import results, lessons as syllabus
+from companion.course import lessons
+from companion.course.lessons import Notebook
 from companion.lab import Claim, Lesson, judge, load_record
-from companion.lab.evidence import FAILS, HOLDS, OPEN
-from companion.lab.evidence import bound
+from companion.lab.evidence import FAILS, HOLDS, OPEN, SOURCES, bound
 
-NONE, NOT_RUN = "none", "not run"
-JUDGED = (HOLDS, FAILS, OPEN)
-HEADER = ("lesson", "claim", "what is claimed", "required bound", "this run", "recorded run")
+NONE, NOT_RUN, NOT_STATED = "none", "not run", "not stated yet"
+CLEAR = (HOLDS, FAILS, OPEN)
+ABLATION = "ablation test"
+HEADER = ("lesson", "id", "kind", "statement", "margin", "notebook", "stored results")
+ARTICLE_HEADER = (
+    "lesson", "statement of the article", "in favor, where they hold", "against, where they hold", "not tested",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
-    """One claim. No measured number stands here: those move between machines, verdicts must not."""
+    """One claim and its verdicts. No measured number stands here: those move between machines, verdicts must not."""
 
     lesson: Lesson
     claim: Claim
-    run: str
-    recorded: str
+    notebook: str
+    stored: str
 
     @property
     def kind(self) -> str:
-        """ "paired", "trend" or "sabotage"."""
-        return "sabotage" if self.claim.ablates else self.claim.kind
+        """ "claim of the paper", "claim of the Amazon Science article", "question of the course" or "ablation test"."""
+        return ABLATION if self.claim.ablates else SOURCES[self.claim.source]
 
     @property
     def verdict(self) -> str:
-        """The best evidence there is: the recorded verdict, or that of this run if nothing is recorded."""
-        return self.run if self.recorded == NONE else self.recorded
+        """The verdict of the stored results, or that of the notebook if nothing is stored."""
+        return self.notebook if self.stored == NONE else self.stored
 
     @property
-    def surprising(self) -> bool:
-        """True for a claim that does not stand here; a sabotage that fails does what it must."""
-        return self.verdict != (FAILS if self.claim.ablates else HOLDS)
+    def supported(self) -> bool:
+        """True for a claim that holds, and for an ablation test whose claim no longer holds."""
+        return self.verdict == (FAILS if self.claim.ablates else HOLDS)
+
+    def in_words(self, verdict: str) -> str:
+        """A verdict as a reader should take it: of an ablation test, that the claim no longer holds, as expected."""
+        expected = self.claim.ablates and verdict == FAILS
+        return f"{self.claim.ablates} no longer holds, as expected" if expected else verdict
 
     def cells(self) -> list[str]:
         """The row's texts, in the order of the header."""
-        aim = f"(sabotage of {self.claim.ablates}: must fail) " if self.claim.ablates else ""
-        return [
-            self.lesson.title,
-            self.claim.id,
-            aim + self.claim.statement,
-            bound(self.claim),
-            self.run,
-            self.recorded,
-        ]
+        verdicts = [self.in_words(verdict) for verdict in (self.notebook, self.stored)]
+        return [self.lesson.title, self.claim.id, self.kind, self.claim.statement, bound(self.claim), *verdicts]
 
 
 def rows(folder: Path) -> list[Row]:
     """The scoreboard of the executed notebooks in a folder; nothing is run."""
-    return [row for lesson in syllabus.lessons() for row in _rows_of(lesson, folder / lesson.notebook)]
+    return [row for lesson in lessons.lessons() for row in _rows_of(lesson, folder / lesson.notebook)]
 
 
 def _rows_of(lesson: Lesson, path: Path) -> list[Row]:
-    found = results.verdicts(results.read(path)) if path.is_file() else {}
-    recorded = _recorded(lesson)
-    return [Row(lesson, claim, found.get(claim.id, NOT_RUN), recorded[claim.id]) for claim in lesson.claims]
+    found = verdicts(lessons.read_notebook(path)) if path.is_file() else {}
+    study = load_record(lesson.name).runs.get("study")
+    stored = {c.id: judge(c, study.measurements, "study").verdict if study else NONE for c in lesson.claims}
+    return [Row(lesson, claim, found.get(claim.id, NOT_RUN), stored[claim.id]) for claim in lesson.claims]
 
 
-def _recorded(lesson: Lesson) -> dict[str, str]:
-    record = load_record(lesson.name)
-    run = record.runs.get("study")
-    if run is None:
-        return {claim.id: NONE for claim in lesson.claims}
-    return {claim.id: judge(claim, run.measurements, "study").verdict for claim in lesson.claims}
+# -------------------------------------------------------------------- counts, and a line for each paper
 
 
-def lessons_on(board: list[Row]) -> list[Lesson]:
+def lessons_on(board: Sequence[Row]) -> list[Lesson]:
     """The lessons of a board, in its order."""
     return list({row.lesson.name: row.lesson for row in board}.values())
 
 
-def counted(board: list[Row]) -> str:
-    """ "9 lessons, 89 claims: 65 hold, 20 fail, 4 are open; ..."."""
-    verdicts = [row.verdict for row in board if not row.claim.ablates]
-    lessons, broken = len(lessons_on(board)), [row for row in board if row.claim.ablates]
-    said = f"{verdicts.count(HOLDS)} hold, {verdicts.count(FAILS)} fail, {verdicts.count(OPEN)} are open"
-    killed = sum(not row.surprising for row in broken)
-    sabotages = f"{killed} of {len(broken)} sabotages make a claim fail, as they must"
-    return f"{lessons} lessons, {len(verdicts)} claims: {said}; {sabotages}"
+def claims_of_others(board: Sequence[Row]) -> list[Row]:
+    """The claims that the papers or the article make."""
+    return [row for row in board if not row.claim.ablates and row.claim.source != "course"]
 
 
-def show(board: list[Row]) -> None:
-    """Print the scoreboard to the terminal, a line a claim; then which verdicts differ from the recorded ones."""
+def questions(board: Sequence[Row]) -> list[Row]:
+    """The questions that the course asks beyond the papers."""
+    return [row for row in board if not row.claim.ablates and row.claim.source == "course"]
+
+
+def counted(part: Sequence[Row]) -> str:
+    """ "12 hold, 3 fail, 1 open"; other verdicts are named where they occur."""
+    found = Counter(row.verdict for row in part)
+    others = [f", {n} {verdict}" for verdict, n in found.items() if verdict not in CLEAR]
+    return f"{found[HOLDS]} hold, {found[FAILS]} fail, {found[OPEN]} open" + "".join(others)
+
+
+def summary(board: Sequence[Row]) -> list[str]:
+    """The two counts and the ablation tests, a sentence each."""
+    claims, ours, ablations = claims_of_others(board), questions(board), [row for row in board if row.claim.ablates]
+    done = sum(row.supported for row in ablations)
+    return [
+        f"Claims of the papers and of the Amazon Science article: {len(claims)} ({counted(claims)}).",
+        f"Questions of the course: {len(ours)} ({counted(ours)}).",
+        f"Ablation tests: in {done} of {len(ablations)} the claim no longer holds, as expected.",
+    ]
+
+
+def ledger(board: Sequence[Row]) -> list[tuple[Lesson, list[str]]]:
+    """For each paper: claims of others, questions of the course, ablation tests, and how far it was reproduced."""
+    found = []
+    for lesson in lessons_on(board):
+        own = [row for row in board if row.lesson.name == lesson.name]
+        ablations = [row for row in own if row.claim.ablates]
+        done = f"{sum(row.supported for row in ablations)} of {len(ablations)}"
+        counts = [counted(claims_of_others(own)), counted(questions(own)), done]
+        found.append((lesson, [*counts, lesson.reproduction or NOT_STATED]))
+    return found
+
+
+def article_claims(board: Sequence[Row]) -> list[tuple[Lesson, list[str]]]:
+    """What the article says of each paper: statement, claims in favor and against with verdicts, what is not tested."""
+    said = {(row.lesson.name, row.claim.id): f"{row.claim.id} {row.verdict}" for row in board}
+
+    def listed(lesson: Lesson, ids: Sequence[str]) -> str:
+        return "; ".join(said.get((lesson.name, id), id) for id in ids)
+
+    return [
+        (lesson, [promise.says, listed(lesson, promise.claims), listed(lesson, promise.against), promise.untested])
+        for lesson in lessons_on(board)
+        for promise in lesson.promises
+    ]
+
+
+def show(board: Sequence[Row]) -> None:
+    """Print the scoreboard to the terminal, a line a claim, the counts, and which verdicts differ from the stored."""
     console = Console(markup=False, highlight=False)
     if not board:
         console.print("There is no lesson yet.")
         return
     table = Table(title="Scoreboard", box=box.SIMPLE, expand=True)
-    for name in ("claim", "this run", "recorded"):
+    for name in ("id", "notebook", "stored"):
         table.add_column(name, min_width=len(name), no_wrap=True)
-    table.add_column("what is claimed", ratio=1, no_wrap=True)
+    table.add_column("statement", ratio=1, no_wrap=True)
     for lesson in lessons_on(board):
         table.add_row("", "", "", lesson.title, style="bold")
-        for row in (row for row in board if row.lesson == lesson):
-            _, id, claimed, _, run, recorded = row.cells()
-            table.add_row(id, run, recorded, claimed)
+        for row in (row for row in board if row.lesson.name == lesson.name):
+            prefix = f"(without the key component of {row.claim.ablates}) " if row.claim.ablates else ""
+            table.add_row(row.claim.id, row.notebook, row.stored, prefix + row.claim.statement)
         table.add_section()
     console.print(table)
-    odd = [f"{row.lesson.title} {row.claim.id}" for row in board if row.run in JUDGED and row.run != row.verdict]
-    said = f"Other than recorded: {', '.join(odd)}" if odd else "No verdict of this run is another than recorded"
-    console.print(f"{counted(board)}.\n{said}.\nWhole sentences and bounds: docs/scoreboard.md.")
-
-
-def markdown(board: list[Row], notebooks: str = "notebooks") -> str:
-    """The scoreboard as a Markdown table, each lesson linked to its notebook."""
-    return markdown_table(HEADER, [[linked(row.lesson, notebooks), *row.cells()[1:]] for row in board])
-
-
-def linked(lesson: Lesson, notebooks: str) -> str:
-    """A lesson's title as a link to its notebook."""
-    return f"[{lesson.title}]({notebooks}/{lesson.notebook})"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
-    lines.insert(1, ["---"] * len(header))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-PAGE = """\
-# Every claim of the course
-
-{counted}. [What did not come out](#what-did-not-come-out) · [All claims](#all-claims) ·
-[How each lesson differs from its paper](#how-each-lesson-differs-from-its-paper)
-
-*This run* is the committed run of each notebook at laptop scale, *recorded run* the long one of ten seeds or more. A
-sabotage takes the key ingredient out, and must fail. What was promised of the papers, and which claims answer:
-[promises](promises.md).
-
-## What did not come out
-
-Claims whose recorded verdict is not *holds*, beside what the paper has. The lesson says why it may be so.
-
-{surprises}
-
-## All claims
-
-{everything}
-
-## How each lesson differs from its paper
-
-{deviations}
-"""
-
-
-def page(board: list[Row]) -> str:
-    """The page `docs/scoreboard.md`."""
-    header = ("lesson", "claim", "what is claimed", "what the paper has", "verdict")
-    surprises = [
-        [linked(row.lesson, "../notebooks"), row.claim.id, row.claim.statement, row.claim.paper, row.verdict]
-        for row in board
-        if row.surprising
-    ]
-    lessons = lessons_on(board)
-    texts = [f"### {lesson.title}\n\n" + "\n".join(f"- {text}" for text in lesson.deviations) for lesson in lessons]
-    return PAGE.format(
-        counted=counted(board),
-        surprises=markdown_table(header, surprises),
-        everything=markdown(board, "../notebooks"),
-        deviations="\n\n".join(texts),
+    odd = [f"{r.lesson.title} {r.claim.id}" for r in board if r.notebook in CLEAR and r.notebook != r.verdict]
+    differ = (
+        f"Other than in the stored results: {', '.join(odd)}." if odd else "All verdicts are as in the stored results."
     )
+    console.print("\n".join([*summary(board), differ, "Full statements and margins: docs/scoreboard.md."]))
+
+
+# -------------------------------------------------------------------- what an executed notebook says
+
+
+def judgments(notebook: Notebook) -> list[dict[str, Any]]:
+    """Every judgment in a notebook's outputs: lesson, claim, scale, verdict, findings."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    found = [output.get("metadata", {}).get("companion", {}) for output in outputs]
+    return [judgment for judgment in found if "claim" in judgment]
+
+
+def verdicts(notebook: Notebook) -> dict[str, str]:
+    """Claim -> verdict."""
+    return {judgment["claim"]: judgment["verdict"] for judgment in judgments(notebook)}
+
+
+def summarize_verdicts(found: dict[str, str], lesson: Lesson | None, scale: str) -> str:
+    """ "4 holds, 1 fails", and which verdicts differ from the expected ones."""
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(found.values()).items())
+    return "; ".join(filter(None, [counts, *unexpected(found, lesson, scale)]))
+
+
+def unexpected(found: dict[str, str], lesson: Lesson | None, scale: str) -> list[str]:
+    """A sentence for each claim whose verdict is not the expected one of this scale."""
+    expected = {c.id: c.expected[scale] for c in lesson.claims if scale in c.expected} if lesson else {}
+    missing = [f"{id} was not evaluated" for id in expected if id not in found]
+    return missing + [f"{id} {found[id]}, expected {e}" for id, e in expected.items() if found.get(id, e) != e]
+
+
+def compare_runs(committed: list[dict[str, Any]], fresh: list[dict[str, Any]], lesson: Lesson) -> list[str]:
+    """What differs between two runs of one notebook: verdicts, and means by more than each claim's tolerance."""
+    now = {judgment["claim"]: judgment for judgment in fresh}
+    missing = sorted({claim.id for claim in lesson.claims} - {judgment["claim"] for judgment in committed})
+    problems = [f"{id}: the committed notebook holds no judgment of it" for id in missing]
+    for then in committed:
+        id, claim = then["claim"], lesson.claim(then["claim"])
+        if id not in now:
+            problems.append(f"{id}: the fresh run did not evaluate it")
+            continue
+        if now[id]["verdict"] != then["verdict"]:
+            problems.append(f"{id}: committed verdict {then['verdict']!r}, fresh verdict {now[id]['verdict']!r}")
+        for old, new in zip(then["findings"], now[id]["findings"], strict=True):
+            if not _close(old["mean"], new["mean"], claim.tolerance):
+                pair = f"{old['method']} vs. {old['baseline']}"
+                numbers = f"committed {old['mean']}, fresh {new['mean']}, tolerance {claim.tolerance:g}"
+                problems.append(f"{id}, {pair}: {numbers}")
+    return problems
+
+
+def _close(old: float | None, new: float | None, tolerance: float) -> bool:
+    """True if both are numbers within the tolerance; None stands for NaN, which equals nothing."""
+    return old is not None and new is not None and abs(new - old) <= tolerance

@@ -1,4 +1,4 @@
-"""Start: a learner's own copy of the notebooks and of the pages they link to, which no later start overwrites."""
+"""Start: a copy of the notebooks, and of the pages they link to, for the learner; no later start overwrites it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ PAGES = "docs"
 
 @dataclass(frozen=True)
 class Copied:
-    """Which notebooks were copied, and which were there already and left alone."""
+    """Which notebooks were copied, and which were there already and stayed unchanged."""
 
     new: tuple[str, ...]
-    kept: tuple[str, ...]
+    unchanged: tuple[str, ...]
 
 
 def copy(source: Path, target: Path) -> Copied:
     """Copy the notebooks of a folder and the pages beside it; a file that is there already stays as it is."""
     new: list[str] = []
-    kept: list[str] = []
+    unchanged: list[str] = []
     try:
         target.mkdir(parents=True, exist_ok=True)
         for notebook in sorted(source.glob("[0-9][0-9]_*.ipynb")):
-            (new if _copy_one(notebook, target / notebook.name) else kept).append(notebook.name)
+            (new if _copy_one(notebook, target / notebook.name) else unchanged).append(notebook.name)
         (target / PAGES).mkdir(exist_ok=True)
         for page in sorted((source.parent / PAGES).glob("*.md")):
             _write_new(target / PAGES / page.name, page.read_bytes().replace(b"](../notebooks/", b"](../"))
     except OSError as error:
         problem = f"{target} cannot take the notebooks ({error.strerror}: {error.filename})"
         raise CompanionError(f"{problem}; name a folder that you may write to.") from error
-    return Copied(tuple(new), tuple(kept))
+    return Copied(tuple(new), tuple(unchanged))
 
 
 def _copy_one(source: Path, target: Path) -> bool:

@@ -16,11 +16,9 @@ EXERCISES = tuple(
         title="One and one",
         stars=1,
         minutes=1,
-        statement="How much is one and one?\nAssign the number.",
         check=check,
         hints=("Count.",),
         solution=2,
-        wrong=(1, 3),
         function=False,
     )
     for i in range(1, 6)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
 from companion.errors import CompanionError
-from companion.lab import BaseConfig
-from companion.lab import Measurement, Study
+from companion.lab import BaseConfig, Measurement
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
     """How many numbers are averaged."""
 
-    size: int = 100
+    size: int = 100  # numbers that are averaged
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"seeds": 1, "size": 10}, "study": {"seeds": 10}}
 
 
@@ -29,6 +28,3 @@ def experiment(config: Config, seed: int, device: torch.device) -> list[Measurem
     noise = torch.randn(config.size, device=device)
     means = {"shifted": (noise + 5).mean(), "plain": noise.mean()}
     return [Measurement("mean", method, "all", seed, float(value)) for method, value in means.items()]
-
-
-FURTHER = {"rehearsal": Study(experiment, replace(Config.at("ci"), seeds=1), first_seed=100)}
