@@ -1,24 +1,7 @@
-"""The template lesson, Stein's paradox: a whole lesson in small, to be copied when a new one begins."""
+"""The template lesson, Stein's paradox: a complete small lesson, to be copied for a new one.
 
-from companion._template import checks, figures
-from companion._template.baselines import observation, oracle
-from companion._template.experiment import Config, estimates, experiment, observe, truth
-from companion._template.method import exact_risk, factor, james_stein, own_strength, positive_part, sure
+`method.james_stein` is the estimator, `method.exact_risk` its risk, `method.sure` an estimate of the risk.
+"""
 
-__all__ = [
-    "Config",
-    "checks",
-    "estimates",
-    "exact_risk",
-    "experiment",
-    "factor",
-    "figures",
-    "james_stein",
-    "observation",
-    "observe",
-    "oracle",
-    "own_strength",
-    "positive_part",
-    "sure",
-    "truth",
-]
+from companion._template import baselines, checks, data, figures, method, studies
+from companion._template.experiment import Config, experiment

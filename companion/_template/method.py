@@ -1,12 +1,12 @@
-"""Stein's paradox (James & Stein, 1961), in the paper's order: the estimator, its risk, the unbiased estimate of it.
+"""Stein's paradox (James and Stein, 1961), in the paper's order: the estimator, its risk, an estimate of the risk.
 
 symbol        here          shape
-X             x             (n, d), one observation of d means a row, each with variance 1
+X             x             (n, d), n observations of d means, each with noise of variance 1
 theta         theta         (d,)
 d             x.shape[1]    int
-d - 2         strength      float, how hard an estimate is pulled towards zero
+a = d - 2     strength      float, the shrinkage strength
 1 - a/|X|^2   factor        (n, 1)
-g(X)          moves         (n, d), estimate minus observation
+g(X)          change        (n, d), estimate minus observation
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from companion.lab import validation
+
 Estimator = Callable[[Tensor], Tensor]
 
 # ---------------------------------------------------------------- the estimator
 
 
-def own_strength(d: int) -> int:
-    """The strength that James and Stein prove best: d - 2, and nothing at all for one or two means."""
+def best_strength(d: int) -> int:
+    """The shrinkage strength that James and Stein prove best: d - 2, and 0 for one or two means."""
     return max(d - 2, 0)
 
 
-def factor(x: Tensor, strength: float) -> Tensor:
-    """1 - strength / |x|^2 of each row, (n, 1), for x (n, d): one number for all coordinates."""
-    if x.ndim != 2:
-        raise ValueError(f"x has shape {tuple(x.shape)}; it must be (n, d), one observation of d means a row.")
+def shrinkage_factor(x: Tensor, strength: float) -> Tensor:
+    """1 - strength / |x|^2 of each row, (n, 1) float, for x (n, d) float: one number for all coordinates."""
+    x = validation.features(x, "x", dtype=None)
     return 1 - strength / x.square().sum(1, keepdim=True)
 
 
 def james_stein(x: Tensor) -> Tensor:
-    """The estimate (1 - (d - 2) / |x|^2) x, (n, d), from x (n, d): the estimator of the paper."""
-    return factor(x, own_strength(x.shape[-1])) * x
+    """The estimator of the paper, (1 - (d - 2) / |x|^2) x, (n, d), from observations x (n, d)."""
+    return shrinkage_factor(x, best_strength(x.shape[-1])) * x
 
 
 def positive_part(x: Tensor) -> Tensor:
-    """The same, (n, d), but a factor below zero becomes zero: nothing is pulled through the origin (Baranchik)."""
-    return factor(x, own_strength(x.shape[-1])).clamp(min=0) * x
+    """James-Stein with negative factors replaced by 0, (n, d), from observations x (n, d) (Baranchik, 1964)."""
+    return shrinkage_factor(x, best_strength(x.shape[-1])).clamp(min=0) * x
 
 
 # ---------------------------------------------------------------- its risk
@@ -56,11 +57,11 @@ def mean_inverse_square(d: int, squared_norm: float, terms: int = 4000) -> float
 
 
 def exact_risk(d: int, squared_norm: float, strength: float | None = None) -> float:
-    """E |estimate - theta|^2 = d - (2 a (d - 2) - a^2) E 1/|X|^2, all d coordinates together, a = strength.
+    """E |estimate - theta|^2 = d - (2 a (d - 2) - a^2) E 1/|X|^2, summed over all d coordinates, a = strength.
 
-    Without a strength it is the paper's own, d - 2: then the risk is d - (d - 2)^2 E 1/|X|^2.
+    The default strength is the paper's, d - 2: then the risk is d - (d - 2)^2 E 1/|X|^2.
     """
-    a = own_strength(d) if strength is None else strength
+    a = best_strength(d) if strength is None else strength
     return d - (2 * a * (d - 2) - a**2) * mean_inverse_square(d, squared_norm) if a else float(d)
 
 
@@ -68,11 +69,11 @@ def exact_risk(d: int, squared_norm: float, strength: float | None = None) -> fl
 
 
 def sure(estimator: Estimator, x: Tensor) -> Tensor:
-    """Stein's unbiased risk estimate of any smooth estimator, (n,): d + |g|^2 + 2 div g (Stein, 1981).
+    """Stein's unbiased risk estimate of a differentiable estimator, (n,): d + |g|^2 + 2 div g (Stein, 1981).
 
-    x (n, d). Automatic differentiation takes the divergence, one coordinate at a time.
+    x (n, d). Automatic differentiation computes the divergence, one coordinate at a time.
     """
     x = x.detach().requires_grad_()
-    moves = estimator(x) - x
-    slopes = [torch.autograd.grad(moves[:, i].sum(), x, retain_graph=True)[0][:, i] for i in range(x.shape[1])]
-    return (x.shape[1] + moves.square().sum(1) + 2 * torch.stack(slopes).sum(0)).detach()
+    change = estimator(x) - x
+    derivatives = [torch.autograd.grad(change[:, i].sum(), x, retain_graph=True)[0][:, i] for i in range(x.shape[1])]
+    return (x.shape[1] + change.square().sum(1) + 2 * torch.stack(derivatives).sum(0)).detach()

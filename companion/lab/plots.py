@@ -18,6 +18,7 @@ DPI = 110
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 INK = "0.15"
+LONG_LABEL = 44  # characters up to which a row of a forest plot has one line
 VERDICT_MARKS = {HOLDS: ("o", "C0"), FAILS: ("X", "C1"), OPEN: ("D", "0.45"), DIVERGED: ("X", "0.1")}
 
 
@@ -119,11 +120,12 @@ def forest_plot(rows: Sequence[tuple[str, Finding, float | None]], unit: str) ->
             ax.plot(paper, height, marker="|", ms=14, mew=2.5, color="C2", linestyle="none")
         ax.annotate(finding.verdict, (1.01, height), xycoords=("axes fraction", "data"), va="center", color=INK)
     ax.axvline(0, color="0.7", lw=1, zorder=0)
-    ax.set_yticks(range(len(rows)), [label for label, _, _ in reversed(rows)])
+    labels = [label.replace(" vs. ", "\nvs. ") if len(label) > LONG_LABEL else label for label, _, _ in reversed(rows)]
+    ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", visible=False)
     keys = "● mean and 95 % interval    ⋮ margin" + ("    | paper" if any(p is not None for _, _, p in rows) else "")
-    ax.set_xlabel(f"difference in {unit}, positive in favor of the claim\n{keys}", fontsize=9)
+    figure.supxlabel(f"difference in {unit}, positive in favor of the claim\n{keys}", fontsize=9)
     return figure
 
 
@@ -141,8 +143,9 @@ def diagram(
     label). Boxes in `trained` have a thick frame and a white face, those in `frozen` a dashed frame and a gray face; all
     others (data and numbers) have a thin frame.
     """
-    figure, ax = new_figure(width=width, height=height, layout=None)
-    figure.subplots_adjust(0.01, 0.1, 0.99, 0.99)
+    figure, ax = new_figure(width=width, height=height)
+    figure.set_layout_engine("none")
+    ax.set_position((0.01, 0.1, 0.98, 0.89))
     ax.axis("off")
     xs, ys = [x for x, _, _ in boxes.values()], [y for _, y, _ in boxes.values()]
     ax.set_xlim(min(xs) - 0.6, max(xs) + 0.6)

@@ -1,4 +1,4 @@
-"""Stein's paradox: what must hold of the estimators, and the exact checks that must notice when it does not."""
+"""Stein's paradox: what must hold of the estimators, and the correctness checks that must notice when it does not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from companion._template import baselines, checks, method
+from companion.errors import CompanionError
 from companion.lab import load_lesson
 
 CHECKS = {
@@ -15,8 +16,8 @@ CHECKS = {
     "X2": checks.risk_at_zero_is_two,
     "X3": checks.sure_by_derivatives_is_its_formula,
     "X4": checks.sure_is_unbiased,
-    "X5": checks.two_means_are_left_alone,
-    "X6": checks.turning_changes_nothing,
+    "X5": checks.two_means_are_not_changed,
+    "X6": checks.rotation_equivariance,
 }
 TOLERANCE = {check.id: check.tolerance for check in load_lesson("_template").checks}
 
@@ -30,12 +31,12 @@ def observations(n: int = 50, d: int = 6) -> torch.Tensor:
     return torch.randn(n, d, dtype=torch.float64)
 
 
-def test_every_exact_check_of_the_lesson_is_tried_here() -> None:
+def test_every_correctness_check_of_the_lesson_is_tried_here() -> None:
     assert TOLERANCE.keys() == CHECKS.keys()
 
 
 @pytest.mark.parametrize("id", CHECKS)
-def test_the_exact_checks_pass(id: str) -> None:
+def test_the_correctness_checks_pass(id: str) -> None:
     assert CHECKS[id]() < TOLERANCE[id]
 
 
@@ -60,19 +61,19 @@ def forgetful_sure(estimator: method.Estimator, x: torch.Tensor) -> torch.Tensor
     return x.shape[1] + (estimator(x) - x).square().sum(1)
 
 
-# What is broken, and which exact checks must notice.
+# What is broken, and which correctness checks must notice.
 BREAKS = {
-    "d for d - 2": (method, "own_strength", too_strong, ("X1", "X2", "X3", "X5")),
-    "one length for all rows": (method, "factor", one_length_for_all, ("X1", "X2", "X3")),
-    "a factor for each coordinate": (method, "factor", each_for_itself, ("X1", "X2", "X3", "X6")),
-    "a push for a pull": (method, "factor", other_sign, ("X1", "X2", "X3")),
+    "d for d - 2": (method, "best_strength", too_strong, ("X1", "X2", "X3", "X5")),
+    "one length for all rows": (method, "shrinkage_factor", one_length_for_all, ("X1", "X2", "X3")),
+    "a factor for each coordinate": (method, "shrinkage_factor", each_for_itself, ("X1", "X2", "X3", "X6")),
+    "a push for a pull": (method, "shrinkage_factor", other_sign, ("X1", "X2", "X3")),
     "no divergence": (checks, "sure", forgetful_sure, ("X3", "X4")),
     "a closed form that is off": (checks, "exact_risk", lambda d, s, a: method.exact_risk(d, s, a) + 1e-6, ("X1",)),
 }
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_the_exact_checks_fail_when_the_code_is_broken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_correctness_checks_fail_when_the_code_is_broken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, what, broken, noticed_by = BREAKS[name]
     monkeypatch.setattr(module, what, broken)
     for id in noticed_by:
@@ -94,7 +95,7 @@ def test_the_positive_part_turns_no_sign_and_lengthens_nothing(d: int, seed: int
 
 def test_the_positive_part_is_james_stein_where_the_factor_is_positive() -> None:
     x = observations()
-    positive = method.factor(x, 4).flatten() > 0
+    positive = method.shrinkage_factor(x, 4).flatten() > 0
     assert 0 < positive.sum() < len(x)
     assert torch.equal(method.positive_part(x)[positive], method.james_stein(x)[positive])
     assert not method.positive_part(x)[~positive].any()
@@ -128,7 +129,11 @@ def test_groups_cover_all_means() -> None:
 
 
 def test_what_cannot_be_is_refused_in_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"x has shape \(3,\); it must be \(n, d\)"):
+    with pytest.raises(CompanionError, match=r"x has shape \(3,\), and must have \(any, any\)"):
         method.james_stein(torch.ones(3))
+    with pytest.raises(CompanionError, match=r"x holds 1 values that are NaN or infinite, the first at \(0, 1\)"):
+        method.james_stein(torch.tensor([[1.0, float("nan"), 2.0]]))
+    with pytest.raises(CompanionError, match="x is empty"):
+        method.positive_part(torch.ones(0, 3))
     with pytest.raises(ValueError, match="use d >= 3"):
         method.exact_risk(2, 1.0, 0.5)
