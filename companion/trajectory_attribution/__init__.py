@@ -1,69 +1,10 @@
-"""You mostly walk alone: who moved this trajectory, by exact Shapley values of a forecast's performance."""
+"""Attribution in trajectory prediction: exact Shapley values of a prediction's performance, beside true effects.
 
-from companion.trajectory_attribution import (
-    arms,
-    baselines,
-    checks,
-    crowds,
-    estimators,
-    figures,
-    measures,
-    method,
-    scene,
-    speed,
-    windows,
-    world,
-)
-from companion.trajectory_attribution.arms import ALONE, ORDINARY, SUBSETS, Sizes, train
-from companion.trajectory_attribution.experiment import FURTHER, Config, experiment, moments, walkers
-from companion.trajectory_attribution.method import (
-    BANZHAF,
-    LEAVE_ONE_OUT,
-    SHAPLEY,
-    Batch,
-    Encoded,
-    Predictor,
-    attribute,
-    coalitions,
-    encode,
-    social_score,
-    value_table,
-    weight_matrix,
-)
+`training.train` trains a predictor, `method.value_table` evaluates every coalition of past and neighbors, and
+`method.attribute` turns the table into an attribution of each.
+"""
 
-__all__ = [
-    "ALONE",
-    "BANZHAF",
-    "FURTHER",
-    "LEAVE_ONE_OUT",
-    "ORDINARY",
-    "SHAPLEY",
-    "SUBSETS",
-    "Batch",
-    "Config",
-    "Encoded",
-    "Predictor",
-    "Sizes",
-    "arms",
-    "attribute",
-    "baselines",
-    "checks",
-    "coalitions",
-    "crowds",
-    "encode",
-    "estimators",
-    "experiment",
-    "figures",
-    "measures",
-    "method",
-    "moments",
-    "scene",
-    "social_score",
-    "speed",
-    "train",
-    "value_table",
-    "walkers",
-    "weight_matrix",
-    "windows",
-    "world",
-]
+from companion.trajectory_attribution import baselines, checks, data, evaluation, figures, method, studies, training
+from companion.trajectory_attribution.experiment import Config, experiment, football_targets, simulated_targets
+from companion.trajectory_attribution.method import BANZHAF, LEAVE_ONE_OUT, SHAPLEY, attribute, value_table
+from companion.trajectory_attribution.training import METHODS, ORDINARY, RETRAINED, SUBSETS, train

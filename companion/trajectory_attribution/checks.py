@@ -1,4 +1,4 @@
-"""Exact checks: what must be true of this code whatever the data; each returns an error that should be near zero."""
+"""Correctness checks: what must hold whatever the data; each returns an error that should be near zero."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from companion.trajectory_attribution import estimators, method, world
+from companion.trajectory_attribution import data, method
+from companion.trajectory_attribution.baselines import uncached_table
 from companion.trajectory_attribution.method import BANZHAF, LEAVE_ONE_OUT, SHAPLEY, Batch, Predictor
 
 SCENES = 6
 
 
-def example(slots: int = 4) -> tuple[Predictor, Batch]:
-    """An untrained predictor in float64, and targets of a small world; the last slot of every second one is empty."""
+def example() -> tuple[Predictor, Batch]:
+    """An untrained predictor in float64, and simulated targets; the last neighbor slot of every second one is empty."""
     torch.manual_seed(0)
-    batch = world.everyone(world.simulate(SCENES, 1.0, seed=0, walkers=slots + 1))[0]
+    batch = data.all_targets(data.simulate(SCENES, 1.0, seed=0))[0]
     mask = batch.mask.clone()
     mask[::2, -1] = False
-    batch = Batch(
-        batch.past.double(), batch.future.double(), batch.tracks.double(), batch.kind.double(), mask, batch.scene
-    )
-    return Predictor(8, 12, 1, width=16).double(), batch
+    double = {name: getattr(batch, name).double() for name in ("past", "future", "neighbors", "kind")}
+    return Predictor(8, 12, 1, hidden_dim=16).double(), replace(batch, mask=mask, **double)
 
 
-def game(players: int) -> Tensor:
-    """Ten random games, (10, 2^P)."""
-    return torch.randn(10, 2**players, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+def random_table(num_features: int) -> Tensor:
+    """Ten games with random values, (10, 2^P) float64."""
+    return torch.randn(10, 2**num_features, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def _far(a: Tensor, b: Tensor) -> float:
+def _largest(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
@@ -40,137 +40,130 @@ def _far(a: Tensor, b: Tensor) -> float:
 
 
 def efficiency() -> float:
-    """All phi of a target add up to v(everybody) - v(nobody), for four errors of a forecast."""
+    """The attributions of a target sum to v(all features) - v(none), for all four errors."""
     model, batch = example()
     tables = [method.value_table(model, batch, loss) for loss in method.LOSSES.values()]
-    return max(_far(method.attribute(table).sum(1), table[:, -1] - table[:, 0]) for table in tables)
+    return max(_largest(method.attribute(table).sum(1), table[:, -1] - table[:, 0]) for table in tables)
 
 
-def empty_slots_get_nothing() -> float:
-    """The phi of an empty slot is 0, and slots that are always empty change nobody's phi."""
+def empty_slots() -> float:
+    """The phi of an empty neighbor slot is 0, and more empty neighbor slots change no phi."""
     model, batch = example()
     phi = method.attribute(method.value_table(model, batch))
-    more = replace(batch, **{name: method.pad(getattr(batch, name), 6) for name in ("tracks", "kind", "mask")})
-    wider = method.attribute(method.value_table(model, more))
-    return max(float(phi[:, 1:][~batch.mask].abs().max()), _far(wider[:, :5], phi))
+    padded = {  # two more neighbor slots, all empty
+        "neighbors": functional.pad(batch.neighbors, (0, 0, 0, 0, 0, 2)),
+        "kind": functional.pad(batch.kind, (0, 0, 0, 2)),
+        "mask": functional.pad(batch.mask, (0, 2)),
+    }
+    wider = method.attribute(method.value_table(model, replace(batch, **padded)))
+    return max(float(phi[:, 1:][~batch.mask].abs().max()), _largest(wider[:, :5], phi))
 
 
-def twins_share_alike() -> float:
-    """Two neighbours with the same track get the same phi, by every rule."""
+def symmetry() -> float:
+    """Two neighbors with the same track get the same phi, by every rule."""
     model, batch = example()
-    tracks = torch.cat([batch.tracks[:, :1], batch.tracks[:, :1], batch.tracks[:, 2:]], dim=1)
-    table = method.value_table(model, replace(batch, tracks=tracks))
-    found = [method.attribute(table, kind) for kind in (SHAPLEY, BANZHAF, LEAVE_ONE_OUT)]
-    return max(_far(phi[:, 1], phi[:, 2]) for phi in found)
+    twins = torch.cat([batch.neighbors[:, :1], batch.neighbors[:, :1], batch.neighbors[:, 2:]], dim=1)
+    table = method.value_table(model, replace(batch, neighbors=twins))
+    phis = [method.attribute(table, rule) for rule in (SHAPLEY, BANZHAF, LEAVE_ONE_OUT)]
+    return max(_largest(phi[:, 1], phi[:, 2]) for phi in phis)
 
 
 def linearity() -> float:
-    """The phi of 2 ADE + 3 FDE are twice those of ADE and three times those of FDE."""
+    """The phi of 2 ADE + 3 FDE is twice that of ADE plus three times that of FDE."""
     model, batch = example()
     ade, fde = (method.value_table(model, batch, loss) for loss in (method.ade, method.fde))
-    apart = 2 * method.attribute(ade) + 3 * method.attribute(fde)
-    return _far(method.attribute(2 * ade + 3 * fde), apart)
+    separate = 2 * method.attribute(ade) + 3 * method.attribute(fde)
+    return _largest(method.attribute(2 * ade + 3 * fde), separate)
 
 
-# ---------------------------------------------------------------- weights
+# ---------------------------------------------------------------- weights and estimators
 
 
-def weights_are_an_average_over_orders() -> float:
-    """The weight matrix gives what the mean over all 120 orders of arrival gives, by a plain loop."""
-    table, players = game(5), 5
-    phi = torch.zeros(10, players, dtype=torch.float64)
-    for order in itertools.permutations(range(players)):
-        code = 0
-        for player in order:
-            phi[:, player] += table[:, code | 1 << player] - table[:, code]
-            code |= 1 << player
-    return _far(method.attribute(table), phi / math.factorial(players))
+def average_over_orders() -> float:
+    """The weight matrix gives the mean contribution over all 120 orders of five features, by a plain loop."""
+    table, features = random_table(5), range(5)
+    phi = torch.zeros(10, 5, dtype=torch.float64)
+    for order in itertools.permutations(features):
+        coalition = 0
+        for feature in order:
+            phi[:, feature] += table[:, coalition | 1 << feature] - table[:, coalition]
+            coalition |= 1 << feature
+    return _largest(method.attribute(table), phi / math.factorial(5))
 
 
 def closed_form() -> float:
-    """v(S) = -(r + sum of d_i over absent i)^2 has phi_i = d_i (2 r + sum d); Banzhaf gives the same."""
+    """v(S) = -(r + sum of d_i over absent i)^2 has phi_i = d_i (2 r + sum of d); so has its Banzhaf value."""
     d, r = torch.tensor([0.5, 1.0, -0.3, 2.0, 0.0], dtype=torch.float64), 0.7
     table = -(r + (~method.coalitions(5)).double() @ d).square().unsqueeze(0)
-    wanted = (d * (2 * r + d.sum())).unsqueeze(0)
-    return max(_far(method.attribute(table, kind), wanted) for kind in (SHAPLEY, BANZHAF))
+    expected = (d * (2 * r + d.sum())).unsqueeze(0)
+    return max(_largest(method.attribute(table, rule), expected) for rule in (SHAPLEY, BANZHAF))
 
 
-# ---------------------------------------------------------------- estimators
-
-
-def all_orders_are_exact() -> float:
+def all_permutations_are_exact() -> float:
     """Permutation sampling with every order once is the exact Shapley value."""
     orders = torch.tensor(list(itertools.permutations(range(4))))
-    found = estimators.marginals(estimators.from_table(game(4)), orders).mean(1)
-    return _far(found, method.attribute(game(4)))
+    phi = method.marginal_contributions(method.game_of_table(random_table(4)), orders).mean(1)
+    return _largest(phi, method.attribute(random_table(4)))
 
 
-def coin_flips_are_banzhaf() -> float:
-    """The released estimator with every outcome of its coins once is the Banzhaf value (and is not Shapley's)."""
-    limit = estimators.all_coin_flips(estimators.from_table(game(4)), 4)
-    if _far(limit, method.attribute(game(4))) < 0.01:
+def bernoulli_is_banzhaf() -> float:
+    """The expectation of the released estimator is the Banzhaf value, and not the Shapley value."""
+    game, others = method.game_of_table(random_table(4)), method.coalitions(4)
+    limit = torch.stack([method.differences(game, feature, others).mean(1) for feature in range(4)], dim=1)
+    if _largest(limit, method.attribute(random_table(4))) < 0.01:
         return math.inf
-    return _far(limit, method.attribute(game(4), BANZHAF))
-
-
-# ---------------------------------------------------------------- the table, and the world
+    return _largest(limit, method.attribute(random_table(4), BANZHAF))
 
 
 def cached_is_uncached() -> float:
-    """Every column of the table is a forward pass of the model on the targets with the absent really gone."""
+    """Every column of the table is a complete forward pass on targets whose absent features are removed."""
     model, batch = example()
-    table, errors = method.value_table(model, batch), []
-    for code, members in enumerate(method.coalitions(batch.players)):
-        past = batch.past if members[0] else torch.zeros_like(batch.past)
-        left = replace(batch, past=past, mask=batch.mask & members[1:])
-        with torch.no_grad():
-            mean, spread = model(left)
-        errors.append(_far(table[:, code], -method.ade(mean, spread, batch.future)))
-    return max(errors)
+    return _largest(method.value_table(model, batch), uncached_table(model, batch))
 
 
-def world_is_a_loop() -> float:
-    """The simulator's paths of one scene are those of a plain loop over walkers, pairs and steps."""
-    found = world.simulate(1, 1.5, seed=3, drop=2)
-    return _far(found, looped(1.5, seed=3, drop=2))
+# ---------------------------------------------------------------- the simulation
+
+
+def simulation_is_a_loop() -> float:
+    """The simulated paths of one scene are those of a plain loop over pedestrians, pairs and steps."""
+    return _largest(data.simulate(1, 1.5, seed=3, drop=2), looped(1.5, seed=3, drop=2))
 
 
 def looped(kappa: float, seed: int, drop: int) -> Tensor:
-    """One scene by loops, with the simulator's random numbers and none of its forces; (1, A, 20, 2)."""
-    generator, walkers = torch.Generator().manual_seed(seed), world.WALKERS
-    place, goal, speed = (part[0] for part in world.start(1, walkers, generator))
-    kicks = torch.randn(76, 1, walkers, 2, generator=generator)[:, 0] * world.NOISE * math.sqrt(world.DT)
-    velocity = torch.stack([speed[i] * (goal[i] - place[i]) / (goal[i] - place[i]).norm() for i in range(walkers)])
-    frames = [place]
+    """One scene of five by loops, with the random numbers of `data.simulate` and without its forces; (1, 5, 20, 2)."""
+    generator, dt = torch.Generator().manual_seed(seed), 0.1
+    position, goal, speed = (part[0] for part in data.starts(1, 5, generator))
+    kicks = torch.randn(76, 1, 5, 2, generator=generator)[:, 0] * 0.05 * math.sqrt(dt)
+    velocity = torch.stack([speed[i] * (goal[i] - position[i]) / (goal[i] - position[i]).norm() for i in range(5)])
+    frames = [position]
     for step in range(76):
-        nobody = drop if step >= 28 else None
-        push = [_push(i, place, goal, kappa, nobody) for i in range(walkers)]
-        ways = [(goal[i] - place[i]) / (goal[i] - place[i]).norm() for i in range(walkers)]
+        forces = [looped_force(i, position, goal, kappa, drop if step >= 28 else None) for i in range(5)]
         moved = []
-        for i in range(walkers):
-            v = velocity[i] + world.DT * ((speed[i] * ways[i] - velocity[i]) / 0.5 + push[i]) + kicks[step, i]
+        for i in range(5):
+            direction = (goal[i] - position[i]) / (goal[i] - position[i]).norm()
+            v = velocity[i] + dt * ((speed[i] * direction - velocity[i]) / 0.5 + forces[i]) + kicks[step, i]
             moved.append(v * min(1.0, float(1.3 * speed[i] / v.norm())))
         velocity = torch.stack(moved)
-        place = place + world.DT * velocity
-        frames += [place] if step % 4 == 3 else []
+        position = position + dt * velocity
+        frames += [position] if step % 4 == 3 else []
     return torch.stack(frames, dim=1).unsqueeze(0)
 
 
-def _push(i: int, place: Tensor, goal: Tensor, kappa: float, nobody: int | None) -> Tensor:
-    """The force of all others on walker i, one after the other."""
-    total, way = torch.zeros(2), (goal[i] - place[i]) / (goal[i] - place[i]).norm()
-    for j in range(len(place)):
-        if j in (i, nobody):
+def looped_force(i: int, position: Tensor, goal: Tensor, kappa: float, without: int | None) -> Tensor:
+    """The force on pedestrian i, (2,), one other after the other; `without` exerts none."""
+    total, direction = torch.zeros(2), (goal[i] - position[i]) / (goal[i] - position[i]).norm()
+    for j in range(len(position)):
+        if j in (i, without):
             continue
-        apart = place[i] - place[j]
-        size = 2.1 * kappa * math.exp(-(float(apart.norm()) - 0.6) / 0.5)
-        ahead = float(-(apart / apart.norm()) @ way) > math.cos(math.radians(100))
-        total = total + size * (1.0 if ahead else 0.4) * apart / apart.norm()
+        between = position[i] - position[j]
+        size = 2.1 * kappa * math.exp(-(float(between.norm()) - 0.6) / 0.5)
+        in_view = float(-(between / between.norm()) @ direction) > math.cos(math.radians(100))
+        total = total + size * (1.0 if in_view else 0.4) * between / between.norm()
     return total
 
 
-def no_force_no_effect() -> float:
-    """At kappa = 0 nobody's absence moves anybody, by not one bit; at kappa = 1 it does."""
-    if float(world.true_effects(SCENES, 1.0, seed=0).max()) < 0.01:
+def no_interaction_no_effect() -> float:
+    """At kappa = 0 the effect of every neighbor is exactly 0; at kappa = 1 it is not."""
+    if float(data.true_effects(SCENES, 1.0, seed=0).max()) < 0.01:
         return math.inf
-    return float(world.true_effects(SCENES, 0.0, seed=0).max())
+    return float(data.true_effects(SCENES, 0.0, seed=0).max())

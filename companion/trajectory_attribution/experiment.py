@@ -1,233 +1,153 @@
-"""The experiment: a fresh world of walkers at each kappa, and the football match; attribution beside what is true."""
+"""The experiment: simulated pedestrians at each strength of the interaction, and a football match."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
 from companion.data.trajectories import football
-from companion.lab.evidence import Measurement
 from companion.lab.config import BaseConfig
-from companion.lab.config import Study
-from companion.trajectory_attribution import method
-from companion.trajectory_attribution.arms import ALONE, ARMS, ORDINARY, SUBSETS, Sizes, train
-from companion.trajectory_attribution.baselines import alone
-from companion.trajectory_attribution.crowds import leave_one_out
-from companion.trajectory_attribution.measures import (
-    FOOTBALL,
-    NOTHING,
-    WORLD,
-    attributions,
-    blocked,
-    by_kind,
-    errors,
-    forecast,
-    ranking,
-    straight,
-)
+from companion.lab.evidence import Measurement
+from companion.trajectory_attribution import evaluation, method, training
+from companion.trajectory_attribution.baselines import without_neighbors
+from companion.trajectory_attribution.data import all_targets, simulate, true_effects, windows
+from companion.trajectory_attribution.evaluation import EXCESS, FOOTBALL, SIMULATION, ZERO, errors, predict
 from companion.trajectory_attribution.method import Batch
-from companion.trajectory_attribution.speed import speed
-from companion.trajectory_attribution.windows import windows
-from companion.trajectory_attribution.world import everyone, simulate, true_effects
+from companion.trajectory_attribution.training import METHODS, ORDINARY, RETRAINED, SUBSETS, PredictorConfig, train
 
-REMOVED = "neighbours removed"
-RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
-HALF = 45.89  # minutes
+HALF_TIME = 45.89  # minutes of the recording: the end of the first half
+
+
+def for_all(place: str, **changes: Any) -> dict[str, Any]:
+    """The same settings for every method, as for `Config.override`: for_all("train_football", epochs=2)."""
+    return {f"{place}.{name}.{setting}": value for name in METHODS for setting, value in changes.items()}
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """All sizes of the lesson. The learning rates, one an arm and data set, were chosen elsewhere (see `choose`)."""
+    """All sizes of the lesson. The learning rates were tuned on other data (see `studies.tune`)."""
 
-    seeds: int = 6
-    kappas: tuple[float, ...] = (0.0, 1.0, 2.0)
-    walkers: int = 5
-    scenes: int = 600
-    test_scenes: int = 480
-    walking: Sizes = Sizes(epochs=12, batch=128, unit=4.0)
-    effect: float = 0.15
-    playing: Sizes = Sizes(epochs=8, batch=64, unit=10.0)
-    slots: int = 6
-    radius: float = 25.0
-    stride: int = 2
-    test_stride: int = 6
-    train_minutes: tuple[float, float] = (0.0, HALF)
-    test_minutes: tuple[float, float] = (HALF, 1000.0)
-    rates: tuple[tuple[str, float], ...] = (
-        (f"{SUBSETS}, {WORLD}", 8e-3),
-        (f"{ORDINARY}, {WORLD}", 8e-3),
-        (f"{ALONE}, {WORLD}", 8e-3),
-        (f"{SUBSETS}, {FOOTBALL}", 4e-3),
-        (f"{ORDINARY}, {FOOTBALL}", 8e-3),
-        (f"{ALONE}, {FOOTBALL}", 8e-3),
-    )
+    seeds: int = 6  # how many seeds are run
+    kappas: tuple[float, ...] = (0.0, 1.0, 2.0)  # strengths of the interaction in the simulation, ascending
+    pedestrians: int = 5  # pedestrians per simulated scene
+    scenes: int = 600  # simulated scenes to train on
+    test_scenes: int = 480  # simulated scenes to test on
+    effect_threshold: float = 0.15  # meters by which a neighbor displaces the target to count in top-1 accuracy
+    neighbor_slots: int = 6  # neighbor slots per target on real data
+    radius: float = 25.0  # meters within which a football player is a neighbor
+    stride: int = 2  # frames between two training windows on real data
+    test_stride: int = 6  # frames between two test windows of the match
+    train_from: float = 0.0  # minute of the match at which the training windows begin
+    train_until: float = HALF_TIME  # minute at which they end
+    test_from: float = HALF_TIME  # minute of the match at which the test windows begin
+    test_until: float = 1000.0  # minute at which they end, or the end of the match
+    train_simulation: dict[str, PredictorConfig] = field(
+        default_factory=lambda: {
+            SUBSETS: PredictorConfig(lr=8e-3, epochs=12, batch_size=128),
+            ORDINARY: PredictorConfig(lr=8e-3, epochs=12, batch_size=128),
+            RETRAINED: PredictorConfig(lr=8e-3, epochs=12, batch_size=128),
+        }
+    )  # training of each method on simulated pedestrians
+    train_football: dict[str, PredictorConfig] = field(
+        default_factory=lambda: {
+            SUBSETS: PredictorConfig(lr=4e-3, epochs=8, batch_size=64, unit=10.0),
+            ORDINARY: PredictorConfig(lr=8e-3, epochs=8, batch_size=64, unit=10.0),
+            RETRAINED: PredictorConfig(lr=8e-3, epochs=8, batch_size=64, unit=10.0),
+        }
+    )  # training of each method on the match
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "scenes": 60, "test_scenes": 60, "walking": Sizes(epochs=2, batch=128),
-            "playing": Sizes(epochs=1, batch=128, unit=10.0), "stride": 18, "test_stride": 36,
+            "seeds": 2, "scenes": 60, "test_scenes": 60, "stride": 18, "test_stride": 36,
+            **for_all("train_simulation", epochs=2), **for_all("train_football", epochs=1, batch_size=128),
         },
         "study": {"seeds": 10},
         "paper": {
-            "seeds": 10, "kappas": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), "walkers": 12, "scenes": 20_000,
+            "seeds": 10, "kappas": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), "pedestrians": 12, "scenes": 20_000,
             "test_scenes": 1000, "stride": 1, "test_stride": 1,
-            "walking": Sizes(width=128, epochs=60, batch=512, amp=True),
-            "playing": Sizes(width=128, epochs=60, batch=512, unit=10.0, amp=True),
+            **for_all("train_simulation", hidden_dim=128, epochs=60, batch_size=512, amp=True),
+            **for_all("train_football", hidden_dim=128, epochs=60, batch_size=512, amp=True),
         },
     }  # fmt: skip
 
-    def rate(self, arm: str, data: str) -> float:
-        """The learning rate of an arm on a data set."""
-        return dict(self.rates)[f"{arm}, {data}"]
+
+def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """Simulation and football on one seed: new simulated scenes, and a new initialization of every model."""
+    return measure_simulation(config, seed, device) + measure_football(config, seed, device)
 
 
-def named(kappa: float) -> str:
-    """A world's name."""
+# ---------------------------------------------------------------- simulated pedestrians
+
+
+def measure_simulation(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """One predictor for each kappa; the other two methods where kappa is smallest."""
+    measurements = [Measurement(EXCESS[loss], ZERO, SIMULATION, seed, 0.0) for loss in ("ADE", "NLL")]
+    models = {}
+    for kappa in config.kappas:
+        setting, (data, test) = kappa_name(kappa), simulated_targets(config, kappa, seed, device)
+        model = models[kappa] = train(data, SUBSETS, config.train_simulation[SUBSETS], seed)
+        measurements += evaluation.attributions(model, test, setting, seed)
+        measurements += evaluation.constant_velocity_errors(test, setting, seed)
+        measurements += errors(model, test, SUBSETS, setting, seed)
+        measurements += errors(model, without_neighbors(test), training.SUBSETS_REMOVED, setting, seed)
+        if kappa == min(config.kappas):  # here neighbors can be removed without any loss
+            measurements += ordinary_and_retrained(config.train_simulation, data, test, setting, seed)
+    # the last kappa is the largest: there attribution is compared with the true effects
+    effects = true_effects(config.test_scenes, kappa, 2 * seed + 1, config.pedestrians).to(device)
+    return measurements + evaluation.ranking(
+        model, models[min(config.kappas)], test, effects, config.effect_threshold, setting, seed
+    )
+
+
+def simulated_targets(config: Config, kappa: float, seed: int, device: torch.device) -> tuple[Batch, Batch]:
+    """Targets to train and to test on, from different scenes with the same kappa."""
+    data = simulate(config.scenes, kappa, 2 * seed, pedestrians=config.pedestrians)
+    test = simulate(config.test_scenes, kappa, 2 * seed + 1, pedestrians=config.pedestrians)
+    return all_targets(data)[0].to(device), all_targets(test)[0].to(device)
+
+
+def kappa_name(kappa: float) -> str:
+    """The setting of the simulation with this kappa: "kappa 2"."""
     return f"kappa {kappa:g}"
 
 
-# ---------------------------------------------------------------- the two data sets
-
-
-def walkers(config: Config, kappa: float, seed: int, device: torch.device) -> tuple[Batch, Batch]:
-    """Targets to train and to test on, from different scenes of one world."""
-    train_on = simulate(config.scenes, kappa, 2 * seed, walkers=config.walkers)
-    test_on = simulate(config.test_scenes, kappa, 2 * seed + 1, walkers=config.walkers)
-    return everyone(train_on)[0].to(device), everyone(test_on)[0].to(device)
-
-
-def others(config: Config, data: Batch, test: Batch, seed: int) -> list[Measurement]:
-    """The other two arms where nobody interacts: there, neighbours can be removed without any loss."""
-    place = named(min(config.kappas))
-    ordinary, lone = (train(data, arm, config.rate(arm, WORLD), config.walking, seed) for arm in (ORDINARY, ALONE))
-    rows = errors(ordinary, test, ORDINARY, place, seed) + errors(lone, alone(test), ALONE, place, seed)
-    return rows + errors(ordinary, alone(test), f"{ORDINARY}, {REMOVED}", place, seed)
-
-
-def walking(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """The world with the knob: one predictor for each kappa; the other arms where it is 0."""
-    rows, models = [Measurement(f"excess, {m}", NOTHING, WORLD, seed, 0.0) for m in ("ADE", "NLL")], {}
-    for kappa in config.kappas:
-        data, test = walkers(config, kappa, seed, device)
-        models[kappa] = train(data, SUBSETS, config.rate(SUBSETS, WORLD), config.walking, seed)
-        rows += attributions(models[kappa], test, named(kappa), seed) + straight(test, named(kappa), seed)
-        rows += errors(models[kappa], test, SUBSETS, named(kappa), seed)
-        rows += errors(models[kappa], alone(test), f"{SUBSETS}, {REMOVED}", named(kappa), seed)
-        rows += others(config, data, test, seed) if kappa == min(config.kappas) else []
-    strongest = named(max(config.kappas))
-    effects = true_effects(config.test_scenes, max(config.kappas), 2 * seed + 1, config.walkers).to(device)
-    taught, untaught = models[max(config.kappas)], models[min(config.kappas)]
-    return rows + ranking(taught, untaught, test, effects, config.effect, strongest, seed)
-
-
-def moments(config: Config, device: torch.device) -> tuple[Batch, Batch]:
-    """Windows of the match to train and to test on, apart in time."""
-    match, shape = football(), (config.slots, config.radius)
-    data = windows(match, *shape, config.stride, config.train_minutes)[0]
-    test = windows(match, *shape, config.test_stride, config.test_minutes)[0]
-    return data.to(device), test.to(device)
-
-
-def playing(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """The match: with and without neighbours, and what each kind of neighbour is worth."""
-    data, test = moments(config, device)
-    model, lone = (train(data, arm, config.rate(arm, FOOTBALL), config.playing, seed) for arm in (SUBSETS, ALONE))
-    rows = errors(model, test, SUBSETS, FOOTBALL, seed) + errors(lone, alone(test), ALONE, FOOTBALL, seed)
-    rows += errors(model, alone(test), f"{SUBSETS}, {REMOVED}", FOOTBALL, seed) + straight(test, FOOTBALL, seed)
-    rows += by_kind(model, test, seed)
-    gains = method.ade(*forecast(lone, alone(test)), test.future) - method.ade(*forecast(model, test), test.future)
-    return [*rows, Measurement("error over five-minute blocks", "gain", FOOTBALL, seed, blocked(gains, test.scene))]
-
-
-def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Walkers and football on one seed: a fresh world for the walkers, a fresh start for the football models."""
-    return walking(config, seed, device) + playing(config, seed, device)
-
-
-# ---------------------------------------------------------------- people in streets, the choice, the cost
-
-
-def drop_all(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """The paper's Table 1: a model that always saw its neighbours, with them and with all of them removed."""
-    worlds = {named(kappa): (walkers(config, kappa, seed, device), WORLD) for kappa in config.kappas}
-    places = {**worlds, FOOTBALL: (moments(config, device), FOOTBALL)}
-    sizes, rows = {WORLD: config.walking, FOOTBALL: config.playing}, []
-    for place, ((data, test), kind) in places.items():
-        model = train(data, ORDINARY, config.rate(ORDINARY, kind), sizes[kind], seed)
-        rows += errors(model, test, ORDINARY, place, seed)
-        rows += errors(model, alone(test), f"{ORDINARY}, {REMOVED}", place, seed)
-        lone = train(data, ALONE, config.rate(ALONE, kind), sizes[kind], seed)
-        rows += errors(lone, alone(test), ALONE, place, seed)
-    return rows
-
-
-def pedestrians(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """UCY, each scene left out once; the walkers' learning rates (recorded: the scenes must be brought)."""
-    rates = {arm: config.rate(arm, WORLD) for arm in (SUBSETS, ALONE)}
-    return leave_one_out(rates, config.walking, config.slots, config.stride, seed, device)
-
-
-def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Minus the ADE of every arm at every learning rate: on another world, and on the end of the first half."""
-    pairs = {WORLD: walkers(config, max(config.kappas), seed, device), FOOTBALL: moments(config, device)}
-    sizes = {WORLD: config.walking, FOOTBALL: config.playing}
+def ordinary_and_retrained(
+    train_configs: Mapping[str, PredictorConfig], data: Batch, test: Batch, setting: str, seed: int
+) -> list[Measurement]:
+    """Errors of ordinary training, with all neighbors and with all removed, and of a model retrained without them."""
+    ordinary, retrained = (train(data, name, train_configs[name], seed) for name in (ORDINARY, RETRAINED))
     return [
-        Measurement("minus ADE", f"{arm}, {name}", describe(rate), seed, -float(error.mean()))
-        for name, (data, test) in pairs.items()
-        for arm in ARMS
-        for seen in [alone(test) if arm == ALONE else test]
-        for rate in RATES
-        for error in [method.ade(*forecast(train(data, arm, rate, sizes[name], seed), seen), test.future)]
+        *errors(ordinary, test, ORDINARY, setting, seed),
+        *errors(retrained, without_neighbors(test), RETRAINED, setting, seed),
+        *errors(ordinary, without_neighbors(test), training.ORDINARY_REMOVED, setting, seed),
     ]
 
 
-def chosen(config: Config) -> dict[str, str]:
-    """Arm and data set -> the candidate that the configuration uses, in words."""
-    return {name: describe(rate) for name, rate in config.rates}
+# ---------------------------------------------------------------- football
 
 
-def describe(rate: float) -> str:
-    """A candidate in words."""
-    return f"lr {rate:g}"
+def measure_football(config: Config, seed: int, device: torch.device) -> list[Measurement]:
+    """With and without neighbors, and the contribution of each kind of neighbor."""
+    data, test = football_targets(config, device)
+    model, retrained = (train(data, name, config.train_football[name], seed) for name in (SUBSETS, RETRAINED))
+    alone = without_neighbors(test)
+    gain = method.ade(*predict(retrained, alone), test.future) - method.ade(*predict(model, test), test.future)
+    return [
+        *errors(model, test, SUBSETS, FOOTBALL, seed),
+        *errors(retrained, alone, RETRAINED, FOOTBALL, seed),
+        *errors(model, alone, training.SUBSETS_REMOVED, FOOTBALL, seed),
+        *evaluation.constant_velocity_errors(test, FOOTBALL, seed),
+        *evaluation.values_by_kind(model, test, seed),
+        Measurement("block standard error", "gain", FOOTBALL, seed, evaluation.block_standard_error(gain, test.scene)),
+    ]
 
 
-def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Attributions a second and model calls each, by the number of players."""
-    return speed(config.test_scenes, seed, device)
-
-
-LAPTOP = Config.at("laptop")
-EARLY = replace(LAPTOP, train_minutes=(0.0, 30.0), test_minutes=(30.0, HALF))
-STREET = replace(LAPTOP, walking=replace(LAPTOP.walking, epochs=3), stride=6)
-CHOICE_SIZES: dict[str, Any] = {"scenes": 1500, "walking": Sizes(epochs=5, batch=128, unit=4.0)}  # as many steps
-FURTHER = {
-    "choice": Study(choose, replace(EARLY, **CHOICE_SIZES, rates=(), seeds=3), first_seed=210),
-    "rehearsal": Study(experiment, replace(EARLY, seeds=10), first_seed=470),
-    "larger world": Study(walking, replace(LAPTOP, scenes=5 * LAPTOP.scenes, seeds=5)),
-    "drop all": Study(drop_all, replace(LAPTOP, seeds=5)),
-    "pedestrians": Study(pedestrians, replace(STREET, stride=3, walking=Sizes(epochs=5, batch=128), seeds=5)),
-    "cost": Study(cost, replace(LAPTOP, seeds=1)),
-}
-
-# What is cut for the runs that the tests repeat.
-REDUCED: dict[str, dict] = {"ci": {}, "cost": {"test_scenes": 12}} | {
-    run: {
-        "scenes": 100,
-        "test_scenes": 100,
-        "walking": Sizes(epochs=3, batch=128, unit=4.0),
-        "playing": Sizes(epochs=2, batch=128, unit=10.0),
-        "stride": 18,
-        "test_stride": 36,
-        **further,
-    }
-    for run, further in {
-        "choice": {},
-        "rehearsal": {},
-        "larger world": {"scenes": 300},
-        "drop all": {},
-        "pedestrians": {"stride": 30},
-    }.items()
-}
+def football_targets(config: Config, device: torch.device) -> tuple[Batch, Batch]:
+    """Windows of the match to train and to test on, from different minutes."""
+    tracks, slots, radius = football(), config.neighbor_slots, config.radius
+    data = windows(tracks, slots, radius, config.stride, (config.train_from, config.train_until))[0]
+    test = windows(tracks, slots, radius, config.test_stride, (config.test_from, config.test_until))[0]
+    return data.to(device), test.to(device)
