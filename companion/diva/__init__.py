@@ -4,5 +4,5 @@
 leave-one-out loss with respect to the weight of each example, (N,); `reject`, `reweight` and `extend` use it.
 """
 
-from companion.diva import baselines, checks, data, evaluation, figures, linearization, method, studies, training
+from companion.diva import baselines, checks, data, evaluation, figures, method, studies, training
 from companion.diva.experiment import Config, experiment, noisy_data

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from companion.diva import linearization, method
+from companion.diva import method
 from companion.diva.data import SmallCNN, one_hot
 
 N, M, K, ZEROS, LAM = 60, 12, 3, 5, 0.7
@@ -139,8 +139,8 @@ def tangent_of_the_head_is_the_last_layer() -> float:
     images, y = torch.rand(12, 1, 28, 28, dtype=torch.float64), one_hot(np.arange(12) % K, K)
     zero = copy.deepcopy(net)
     torch.nn.init.zeros_(zero.head.weight)
-    last = linearization.last_layer_gram(net.body, images)
-    full = linearization.tangent_gram(zero, images)
+    last = method.last_layer_gram(net.body, images)
+    full = method.tangent_gram(zero, images)
     ones = torch.ones(12, dtype=torch.float64)
     derivatives = [method.dataset_derivative_gram(gram, y, ones, LAM, ones) for gram in (full, last)]
     return max(_difference(full, last), _difference(*derivatives))

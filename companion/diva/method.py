@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 # ---------------------------------------------------------------- weighted ridge regression (Eqs. 5-7)
 
@@ -151,6 +152,22 @@ def gram_fit(gram: Tensor, y: Tensor, alpha: Tensor, lam: float) -> tuple[Tensor
     return h_matrix, y - scaled.T @ torch.cholesky_solve(root.unsqueeze(1) * y, factor)
 
 
+def dual_weights(gram: Tensor, y: Tensor, alpha: Tensor, lam: float) -> Tensor:
+    """D E / lambda, (N, k): predictions are the Gram matrix between new and training examples times these."""
+    _, residuals = gram_fit(gram, y, alpha, lam)
+    return alpha.unsqueeze(1) * residuals / lam
+
+
+def select_lambda_gram(gram: Tensor, y: Tensor, alpha: Tensor, candidates: Sequence[float]) -> float:
+    """The candidate lambda with the smallest leave-one-out loss on all examples, from gram (N, N)."""
+
+    def loss(lam: float) -> float:
+        h_matrix, residuals = gram_fit(gram, y, alpha, lam)
+        return float((residuals / (1 - alpha * h_matrix.diagonal()).unsqueeze(1)).square().sum())
+
+    return min(candidates, key=loss)
+
+
 def lambda_derivative(ridge: Ridge, validation_weights: Tensor) -> Tensor:
     """dL / dlambda, a scalar."""
     one_minus_h = (1 - ridge.leverage).unsqueeze(1)
@@ -230,3 +247,41 @@ def extend(
 def group_shares(alpha: Tensor, groups: Tensor, count: int) -> Tensor:
     """p_g: the share of the total weight that each of `count` groups holds, (count,); groups (N,) int64. Section 4."""
     return alpha.new_zeros(count).index_add_(0, groups, alpha) / alpha.sum()
+
+
+# ---------------------------------------------------------------- the whole network linearized (Section 3.1)
+# The paper linearizes a network around w_0, f(x) + J(x)(w - w_0), and then uses the last layer alone. Here all
+# parameters take part, with one simplification: all classes share the kernel of the mean class, so that the Gram form
+# applies.
+
+
+def tangent_features(net: nn.Module, images: Tensor, chunk_size: int = 50) -> Tensor:
+    """Gradient of sum(outputs) / sqrt(classes) by all parameters, for each image: (n, parameters) in images' dtype.
+
+    Restricted to the head, a feature is the last hidden layer and a 1, once for each class, over sqrt(classes).
+    """
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+
+    def mean_output(params: dict[str, Tensor], image: Tensor) -> Tensor:
+        outputs = functional_call(net, params, (image.unsqueeze(0),))
+        return outputs.sum() / outputs.shape[1] ** 0.5
+
+    gradients = vmap(grad(mean_output), in_dims=(None, 0))
+    features = images.new_empty(len(images), sum(p.numel() for p in parameters.values()))
+    for start in range(0, len(images), chunk_size):
+        by_name = gradients(parameters, images[start : start + chunk_size])
+        features[start : start + chunk_size] = torch.cat([by_name[name].flatten(1) for name in parameters], dim=1)
+    return features
+
+
+def tangent_gram(net: nn.Module, images: Tensor, chunk_size: int = 50) -> Tensor:
+    """K = J J', (n, n) float64: the Gram matrix of the tangent features of n images."""
+    features = tangent_features(net, images, chunk_size)
+    return (features @ features.T).double()
+
+
+def last_layer_gram(body: nn.Module, images: Tensor) -> Tensor:
+    """K = Z Z' + 1, (n, n) float64: the Gram matrix of the last hidden layer with a constant, as the paper uses it."""
+    with torch.no_grad():
+        hidden = body(images).double()
+    return hidden @ hidden.T + 1

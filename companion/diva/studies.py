@@ -12,7 +12,6 @@ from companion.diva import baselines, method
 from companion.diva.data import DIGITS_CNN, HALVES, corrupt_labels, digit_images, digits_cnn, one_hot
 from companion.diva.evaluation import DERIVATIVE, auc, log10_seconds
 from companion.diva.experiment import TIMED_LAMBDA, Config, experiment
-from companion.diva.linearization import dual_weights, last_layer_gram, select_lambda_gram, tangent_gram
 from companion.lab.config import Study
 from companion.lab.evidence import Measurement
 from companion.lab.runtime import cpu_seconds, peak_megabytes
@@ -36,7 +35,10 @@ def whole_network(config: Config, seed: int, device: torch.device) -> list[Measu
     rng = np.random.default_rng(seed)
     rows = rng.permutation(np.arange(len(labels))[HALVES.index(config.half) :: 2])[: 2 * n]
     net, images, true_labels = digits_cnn(config.digits_cnn).to(device), pixels[rows].to(device), labels[rows]
-    grams = {LAST_LAYER: last_layer_gram(net.body, images).cpu(), WHOLE_NETWORK: tangent_gram(net, images).cpu()}
+    grams = {
+        LAST_LAYER: method.last_layer_gram(net.body, images).cpu(),
+        WHOLE_NETWORK: method.tangent_gram(net, images).cpu(),
+    }
     measurements = []
     for setting, noise in (("clean", 0.0), (f"{NOISE:.0%} noise", NOISE)):
         given = corrupt_labels(true_labels[:n], noise, NUM_CLASSES, np.random.default_rng([seed, 2]))
@@ -52,12 +54,12 @@ def _measure_gram(
     """Fit, differentiate and reweight with one kernel: gram (2n, 2n), given labels (n,), true labels (2n,)."""
     n, y = len(given), one_hot(given, NUM_CLASSES)
     train, cross, ones = gram[:n, :n], gram[n:, :n], torch.ones(n, dtype=torch.float64)
-    lam = select_lambda_gram(train, y, ones, config.lambdas)
+    lam = method.select_lambda_gram(train, y, ones, config.lambdas)
     derivative = method.dataset_derivative_gram(train, y, ones, lam, ones)
     measurements = []
     for label, alpha in ((name, ones), (REWEIGHTED[name], method.reweight(ones, derivative, config.step_size))):
-        lam = select_lambda_gram(train, y, alpha, config.lambdas)
-        outputs = cross @ dual_weights(train, y, alpha, lam)
+        lam = method.select_lambda_gram(train, y, alpha, config.lambdas)
+        outputs = cross @ method.dual_weights(train, y, alpha, lam)
         correct = float((outputs.argmax(1).numpy() == true_labels[n:]).mean() * 100)
         measurements.append(Measurement("accuracy", label, setting, seed, correct))
     wrong = given != true_labels[:n]

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.diva import baselines, checks, linearization, method
+from companion.diva import baselines, checks, method
 from companion.diva.data import SmallCNN, one_hot
 from companion.diva.evaluation import exponent
 from companion.lab import load_lesson
@@ -81,7 +81,7 @@ def first_lambda(*args: object) -> float:
 
 
 def a_kernel_with_more(net: SmallCNN, images: torch.Tensor) -> torch.Tensor:
-    return linearization.last_layer_gram(net.body, images) + 1e-6
+    return method.last_layer_gram(net.body, images) + 1e-6
 
 
 # The fault that is planted, and the correctness checks that must fail.
@@ -111,7 +111,7 @@ def test_the_correctness_checks_fail_when_the_code_is_wrong(name: str, monkeypat
 
 
 def test_the_check_of_the_whole_network_fails_with_a_wrong_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linearization, "tangent_gram", a_kernel_with_more)
+    monkeypatch.setattr(method, "tangent_gram", a_kernel_with_more)
     assert not CHECKS["X10"]() < TOLERANCE["X10"]
 
 
@@ -234,26 +234,24 @@ class TestWholeNetwork:
         net, image = SmallCNN(channels=2, hidden_dim=4), torch.rand(1, 1, 28, 28)
         (net(image).sum() / 10**0.5).backward()
         expected = torch.cat([p.grad.flatten() for p in net.parameters()])
-        assert torch.allclose(linearization.tangent_features(net, image)[0], expected, atol=1e-5)
+        assert torch.allclose(method.tangent_features(net, image)[0], expected, atol=1e-5)
 
     def test_chunks_do_not_matter(self) -> None:
         torch.manual_seed(0)
         net, images = SmallCNN(channels=2, hidden_dim=4), torch.rand(7, 1, 28, 28)
-        whole, parts = linearization.tangent_gram(net, images), linearization.tangent_gram(net, images, chunk_size=3)
+        whole, parts = method.tangent_gram(net, images), method.tangent_gram(net, images, chunk_size=3)
         assert torch.allclose(whole, parts, rtol=1e-5)
 
     def test_with_a_head_the_layers_below_do_matter(self) -> None:
         torch.manual_seed(0)
         net, images = SmallCNN(channels=2, hidden_dim=4), torch.rand(7, 1, 28, 28)
-        assert (
-            linearization.tangent_gram(net, images) - linearization.last_layer_gram(net.body, images)
-        ).abs().max() > 0.1
+        assert (method.tangent_gram(net, images) - method.last_layer_gram(net.body, images)).abs().max() > 0.1
 
     def test_the_head_alone_is_the_last_layer_whatever_its_weights(self) -> None:
         torch.manual_seed(0)
         net, images = SmallCNN(channels=2, hidden_dim=4).double(), torch.rand(7, 1, 28, 28).double()
-        head = linearization.tangent_features(net, images)[:, -(4 * 10 + 10) :]
-        assert torch.allclose(head @ head.T, linearization.last_layer_gram(net.body, images), atol=1e-10)
+        head = method.tangent_features(net, images)[:, -(4 * 10 + 10) :]
+        assert torch.allclose(head @ head.T, method.last_layer_gram(net.body, images), atol=1e-10)
 
 
 MEMORY = """
