@@ -1,4 +1,4 @@
-"""Exercises of the lesson: what is asked, how an answer is checked, hints, a reference answer, wrong answers."""
+"""Exercises of the lesson: how an answer is checked, hints, and a solution; the statements stand in the notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from companion.cold_brew.checks import TABLE_11
-from companion.cold_brew.method import attend
+from companion.cold_brew.method import virtual_neighbors
 from companion.lab.exercises import Exercise, NotYet, require_close
 
 # ---------------------------------------------------------------- E1: FCR
@@ -23,9 +23,7 @@ def check_fcr(answer: Callable[[float, float, float], float]) -> None:
         answer(60.0, 40.0, 70.0)
     except ValueError:
         return
-    raise NotYet(
-        "label propagation beats the GNN in (60, 40, 70): the ratio is undefined there, so raise a ValueError."
-    )
+    raise NotYet("label propagation beats the GNN in (60, 40, 70): the ratio is undefined, so raise a ValueError.")
 
 
 def solve_fcr(z_gnn: float, z_mlp: float, z_lp: float) -> float:
@@ -38,19 +36,7 @@ def solve_fcr(z_gnn: float, z_mlp: float, z_lp: float) -> float:
     return 100 * (1 + abs(delta_mlp) / (abs(delta_mlp) + delta_lp))
 
 
-def wrong_fcr_one_branch(z_gnn: float, z_mlp: float, z_lp: float) -> float:
-    """Forgets the branch in which the MLP is better than the GNN."""
-    return 100 * (z_gnn - z_lp) / (2 * z_gnn - z_mlp - z_lp)
-
-
-def wrong_fcr_silent(z_gnn: float, z_mlp: float, z_lp: float) -> float:
-    """Right in Table 11, but never refuses."""
-    delta_mlp, delta_lp = abs(z_gnn - z_mlp), z_gnn - z_lp
-    ratio = 100 * (delta_lp if z_mlp <= z_gnn else delta_mlp) / (delta_mlp + delta_lp)
-    return ratio if z_mlp <= z_gnn else 100 + ratio
-
-
-# ---------------------------------------------------------------- E2: virtual neighbours
+# ---------------------------------------------------------------- E2: virtual neighbors
 
 
 def check_attention(answer: Callable[[Tensor, Tensor, int], Tensor]) -> None:
@@ -59,8 +45,9 @@ def check_attention(answer: Callable[[Tensor, Tensor, int], Tensor]) -> None:
     queries, memory = torch.randn(20, 4), torch.randn(12, 4)
     for k in (1, 4, 12):
         scores = queries @ memory.T
-        kept = scores.masked_fill(scores < scores.topk(k).values[:, -1:], -torch.inf)
-        require_close(answer(queries, memory, k), kept.softmax(-1) @ memory, 1e-5, f"the neighbourhood for K = {k}")
+        top_scores = scores.masked_fill(scores < scores.topk(k).values[:, -1:], -torch.inf)
+        expected = top_scores.softmax(-1) @ memory
+        require_close(answer(queries, memory, k), expected, 1e-5, f"the neighborhood for K = {k}")
 
 
 def solve_attention(queries: Tensor, memory: Tensor, k: int) -> Tensor:
@@ -69,45 +56,28 @@ def solve_attention(queries: Tensor, memory: Tensor, k: int) -> Tensor:
     return (scores.softmax(-1).unsqueeze(-1) * memory[index]).sum(1)
 
 
-def wrong_attention_zero(queries: Tensor, memory: Tensor, k: int) -> Tensor:
-    """Theta_K sets the others to zero instead of minus infinity."""
-    scores = queries @ memory.T
-    return (scores * (scores >= scores.topk(k).values[:, -1:])).softmax(-1) @ memory
-
-
-def wrong_attention_late(queries: Tensor, memory: Tensor, k: int) -> Tensor:
-    """Takes the softmax over all scores first, so that the K weights no longer sum to one."""
-    weights, index = (queries @ memory.T).softmax(-1).topk(k)
-    return (weights.unsqueeze(-1) * memory[index]).sum(1)
-
-
-# ---------------------------------------------------------------- E3: purity of virtual neighbourhoods
+# ---------------------------------------------------------------- E3: purity of virtual neighborhoods
 
 
 def check_purity(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
-    """Against a slow count; unlabelled keys (-1) never agree with anybody."""
+    """Against a slow count; an unlabeled key (-1) never agrees."""
     torch.manual_seed(9)
-    index, keys, queries = torch.randint(30, (50, 5)), torch.randint(-1, 3, (30,)), torch.randint(-1, 3, (50,))
-    pairs = [
-        float(keys[j] == label) for row, label in zip(index, queries.tolist(), strict=True) if label >= 0 for j in row
+    index = torch.randint(30, (50, 5))
+    key_labels, query_labels = torch.randint(-1, 3, (30,)), torch.randint(-1, 3, (50,))
+    agreements = [
+        float(key_labels[key] == label)
+        for keys, label in zip(index, query_labels.tolist(), strict=True)
+        if label >= 0
+        for key in keys
     ]
-    require_close(answer(index, keys, queries), 100 * sum(pairs) / len(pairs), 1e-3, "the purity")
+    expected = 100 * sum(agreements) / len(agreements)
+    require_close(answer(index, key_labels, query_labels), expected, 1e-3, "the purity")
 
 
 def solve_purity(index: Tensor, key_labels: Tensor, query_labels: Tensor) -> float:
-    """Share of retrieved keys with the label of the node that asked, per cent, over labelled queries."""
-    labelled = query_labels >= 0
-    return float((key_labels[index[labelled]] == query_labels[labelled].unsqueeze(1)).double().mean() * 100)
-
-
-def wrong_purity_unlabelled(index: Tensor, key_labels: Tensor, query_labels: Tensor) -> float:
-    """Counts unlabelled queries, and calls -1 equal to -1."""
-    return float((key_labels[index] == query_labels.unsqueeze(1)).double().mean() * 100)
-
-
-def wrong_purity_fraction(index: Tensor, key_labels: Tensor, query_labels: Tensor) -> float:
-    """A fraction where per cent was asked."""
-    return solve_purity(index, key_labels, query_labels) / 100
+    """Percent of the keys retrieved by labeled queries that have the label of the query."""
+    labeled = query_labels >= 0
+    return float((key_labels[index[labeled]] == query_labels[labeled].unsqueeze(1)).double().mean() * 100)
 
 
 # ---------------------------------------------------------------- E4: the degree gate
@@ -118,41 +88,28 @@ def check_gate(answer: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> None:
     torch.manual_seed(10)
     teacher, student, degrees = torch.randn(8, 3), torch.randn(8, 3), torch.tensor([0, 1, 2, 3, 0, 2, 9, 1])
     for m in (0, 1, 2, 10):
-        wanted = torch.stack([t if d >= m else s for t, s, d in zip(teacher, student, degrees.tolist(), strict=True)])
-        require_close(answer(teacher, student, degrees, m), wanted, 1e-6, f"the gate with m = {m}")
+        expected = torch.stack([teacher[i] if degrees[i] >= m else student[i] for i in range(len(degrees))])
+        require_close(answer(teacher, student, degrees, m), expected, 1e-6, f"the gate with m = {m}")
 
 
 def solve_gate(teacher: Tensor, student: Tensor, degrees: Tensor, m: int) -> Tensor:
-    """The switch that the paper leaves to future work."""
+    """The gate that the paper leaves to future work."""
     return torch.where((degrees >= m).unsqueeze(1), teacher, student)
 
 
-def wrong_gate_strict(teacher: Tensor, student: Tensor, degrees: Tensor, m: int) -> Tensor:
-    """Sends nodes of degree exactly m to the student."""
-    return torch.where((degrees > m).unsqueeze(1), teacher, student)
-
-
-def wrong_gate_swapped(teacher: Tensor, student: Tensor, degrees: Tensor, m: int) -> Tensor:
-    """The student serves the well-connected nodes."""
-    return torch.where((degrees >= m).unsqueeze(1), student, teacher)
-
-
-# ---------------------------------------------------------------- E5: the leak of self-retrieval
+# ---------------------------------------------------------------- E5: nodes that retrieve themselves
 
 
 def check_masked(answer: Callable[[Tensor, Tensor, int, Tensor], Tensor]) -> None:
-    """No query may find its own row, and the rest must be what Eq. 4 finds without that row."""
+    """No query may retrieve its own row, and the rest must be what Eq. 4 gives without that row."""
     torch.manual_seed(11)
     memory = torch.randn(15, 4)
-    own = torch.arange(15)
-    wanted = torch.stack([_without_row(memory, row, 10) for row in range(len(memory))])
-    require_close(answer(memory, memory, 10, own), wanted, 1e-5, "the neighbourhood without one's own row")
-
-
-def _without_row(memory: Tensor, row: int, k: int) -> Tensor:
-    others = torch.cat([memory[:row], memory[row + 1 :]])
-    index, weights = attend(memory[row : row + 1], others, k)
-    return (weights[0].unsqueeze(1) * others[index[0]]).sum(0)
+    expected = []
+    for row in range(len(memory)):
+        others = torch.cat([memory[:row], memory[row + 1 :]])
+        expected.append(virtual_neighbors(memory[row : row + 1], others, 10))
+    given = answer(memory, memory, 10, torch.arange(len(memory)))
+    require_close(given, torch.cat(expected), 1e-5, "the neighborhood without the query's own row")
 
 
 def solve_masked(queries: Tensor, memory: Tensor, k: int, own: Tensor) -> Tensor:
@@ -163,87 +120,32 @@ def solve_masked(queries: Tensor, memory: Tensor, k: int, own: Tensor) -> Tensor
     return (best.softmax(-1).unsqueeze(-1) * memory[index]).sum(1)
 
 
-def wrong_masked_late(queries: Tensor, memory: Tensor, k: int, own: Tensor) -> Tensor:
-    """Drops the own row after the K best were chosen, so that only K - 1 neighbours are left."""
-    best, index = (queries @ memory.T).topk(k)
-    best = best.masked_fill(index == own.unsqueeze(1), -torch.inf)
-    return (best.softmax(-1).unsqueeze(-1) * memory[index]).sum(1)
-
-
-def wrong_masked_zero(queries: Tensor, memory: Tensor, k: int, own: Tensor) -> Tensor:
-    """Sets the own score to zero, which is still a score."""
-    best, index = (queries @ memory.T).scatter(1, own.unsqueeze(1), 0.0).topk(k)
-    return (best.softmax(-1).unsqueeze(-1) * memory[index]).sum(1)
-
-
 EXERCISES = (
     Exercise(
-        id="E1",
-        title="The feature contribution ratio",
-        stars=1,
-        minutes=10,
-        statement="Write `fcr(z_gnn, z_mlp, z_lp)` (Eq. 5, in per cent). It must reproduce the ten values of Table 11 "
-        "and raise a `ValueError` where label propagation beats the GNN.",
-        check=check_fcr,
+        "E1", "The feature contribution ratio", stars=1, minutes=10, check=check_fcr, solution=solve_fcr,
         hints=(
             "Begin with the two differences of Eq. 5a.",
             "There are two branches: which one is taken depends on whether the MLP beats the GNN.",
         ),
-        solution=solve_fcr,
-        wrong=(wrong_fcr_one_branch, wrong_fcr_silent),
     ),
     Exercise(
-        id="E2",
-        title="Virtual neighbours",
-        stars=2,
-        minutes=15,
-        statement="Write `neighbourhood(queries, memory, k)`, Eq. 4 without chunks: queries (n, d), memory (N, d), "
-        "result (n, d). Only the K largest scores take part in the softmax.",
-        check=check_attention,
+        "E2", "Virtual neighbors", stars=2, minutes=15, check=check_attention, solution=solve_attention,
         hints=(
-            "`topk` gives the scores and where they stand.",
-            "The softmax comes after the cut, so the weights sum to one.",
+            "`topk` returns the scores and their indices.",
+            "The softmax comes after the selection, so the weights sum to one.",
         ),
-        solution=solve_attention,
-        wrong=(wrong_attention_zero, wrong_attention_late),
     ),
     Exercise(
-        id="E3",
-        title="How pure are virtual neighbourhoods",
-        stars=2,
-        minutes=15,
-        statement="Write `purity(index, key_labels, query_labels)`: of all neighbours found by labelled queries, the "
-        "per cent that carry the label of the node that asked. index is (n, K), a label of -1 means "
-        "unlabelled; an unlabelled neighbour never agrees.",
-        check=check_purity,
-        hints=("Leave out unlabelled queries first.", "`key_labels[index]` has the shape of `index`."),
-        solution=solve_purity,
-        wrong=(wrong_purity_unlabelled, wrong_purity_fraction),
+        "E3", "How pure are virtual neighborhoods", stars=2, minutes=15, check=check_purity, solution=solve_purity,
+        hints=("Leave out unlabeled queries first.", "`key_labels[index]` has the shape of `index`."),
     ),
     Exercise(
-        id="E4",
-        title="A gate on the degree",
-        stars=3,
-        minutes=20,
-        statement="Write `gate(teacher, student, degrees, m)`: scores (N, classes) that are the teacher's for nodes "
-        "with at least m neighbours and the student's for the others. Then use it on the live models: which m"
-        " serves all nodes best? The paper leaves this to future work.",
-        check=check_gate,
+        "E4", "A gate on the degree", stars=3, minutes=20, check=check_gate, solution=solve_gate,
         hints=("`torch.where` chooses row by row if the condition has shape (N, 1).",),
-        solution=solve_gate,
-        wrong=(wrong_gate_strict, wrong_gate_swapped),
     ),
     Exercise(
-        id="E5",
-        title="Research: does the student cheat in training?",
-        stars=4,
-        minutes=60,
-        statement="A training node finds its own row in the memory, and that row has seen its label; a test node has no"
-        " such row. Write `masked(queries, memory, k, own)`: Eq. 4, but query i may not use key `own[i]`. "
-        "Then retrain the student with it: does accuracy on isolated validation nodes rise?",
-        check=check_masked,
-        hints=("Remove the own key before choosing the K best, not after.", "`scatter` writes one score per row."),
+        "E5", "Research: does the student cheat in training?", stars=4, minutes=60, check=check_masked,
         solution=solve_masked,
-        wrong=(wrong_masked_late, wrong_masked_zero),
+        hints=("Remove the own key before selecting the K best, not after.", "`scatter` writes one score per row."),
     ),
-)
+)  # fmt: skip

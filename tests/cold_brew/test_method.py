@@ -9,19 +9,20 @@ from torch_geometric.loader import NodeLoader
 from torch_geometric.utils import degree, erdos_renyi_graph, remove_self_loops
 
 from companion.cold_brew import baselines, checks
+from companion.cold_brew.data import cold_start
 from companion.cold_brew.method import (
     SEGNN,
     StudentMLPs,
     adjacency,
-    attend,
-    cold_start,
     fcr,
-    fit,
     teacher_loss,
     teacher_memory,
-    virtual_neighbours,
+    top_k_attention,
+    virtual_neighbors,
 )
+from companion.lab.config import TrainConfig
 from companion.lab.neighbor_sampling import NeighborSampler
+from companion.lab.training import train
 
 
 def graph(nodes=60, p=0.08, seed=0):
@@ -29,7 +30,7 @@ def graph(nodes=60, p=0.08, seed=0):
     return remove_self_loops(erdos_renyi_graph(nodes, p))[0], torch.randint(-1, 3, (nodes,))
 
 
-class TestExactChecks:
+class TestCorrectnessChecks:
     @pytest.mark.parametrize(
         ("check", "tolerance"),
         [
@@ -37,7 +38,7 @@ class TestExactChecks:
             (checks.teacher_without_embeddings_is_a_gcn, 1e-6),
             (checks.embedding_gradient_of_isolated_nodes, 1e-12),
             (checks.chunked_attention_is_dense_attention, 1e-5),
-            (checks.one_virtual_neighbour_is_the_best_key, 1e-6),
+            (checks.one_virtual_neighbor_is_the_best_key, 1e-6),
             (checks.smoothing_rate, 1e-6),
         ],
     )
@@ -65,15 +66,15 @@ class TestExactChecks:
         assert checks.embedding_gradient_of_isolated_nodes() > 1e-6
 
     def test_attention_checks_notice_zeros_in_place_of_minus_infinity(self, monkeypatch):
-        def zeros(queries, memory, k, chunk=None):
+        def zeros(queries, memory, k, chunk_size=None):
             scores = queries @ memory.T
             return (scores * (scores >= scores.topk(k).values[:, -1:])).softmax(-1) @ memory
 
-        monkeypatch.setattr(checks, "virtual_neighbours", zeros)
+        monkeypatch.setattr(checks, "virtual_neighbors", zeros)
         assert checks.chunked_attention_is_dense_attention() > 1e-3
-        assert checks.one_virtual_neighbour_is_the_best_key() > 1e-3
+        assert checks.one_virtual_neighbor_is_the_best_key() > 1e-3
 
-    def test_smoothing_check_notices_another_normalisation(self, monkeypatch):
+    def test_smoothing_check_notices_another_normalization(self, monkeypatch):
         monkeypatch.setattr(checks, "adjacency", lambda edges, n: adjacency(edges, n).to_dense() * 1.01)
         assert checks.smoothing_rate() > 1e-3
 
@@ -83,9 +84,9 @@ class TestExactChecks:
 
     def test_split_check_notices_an_edge_at_an_isolated_node(self):
         edges, labels = graph()
-        split = cold_start(edges, labels, per_class=3, share=0.1, validation=10, seed=0)
+        split = cold_start(edges, labels, num_train_per_class=3, group_share=0.1, num_val=10, seed=0)
         assert checks.split_violations(split) == 0
-        node = int(torch.nonzero(split.isolation)[0])
+        node = int(torch.nonzero(split.isolation_mask)[0])
         split.edge_index.data = torch.cat([split.edge_index, torch.tensor([[node, 0], [0, node]])], dim=1)
         assert checks.split_violations(split) > 0
 
@@ -95,14 +96,14 @@ class TestColdStart:
     @given(st.integers(20, 80), st.floats(0.02, 0.3), st.integers(0, 10**6))
     def test_who_is_who(self, nodes, p, seed):
         edges, labels = graph(nodes, p, seed)
-        split = cold_start(edges, labels, per_class=2, share=0.1, validation=5, seed=seed)
+        split = cold_start(edges, labels, num_train_per_class=2, group_share=0.1, num_val=5, seed=seed)
         assert checks.split_violations(split) == 0
-        assert int(split.isolation.sum()) == round(0.1 * nodes)
-        assert not (split.train & split.val).any()
-        assert (labels[split.train | split.val] >= 0).all()
+        assert int(split.isolation_mask.sum()) == round(0.1 * nodes)
+        assert not (split.train_mask & split.val_mask).any()
+        assert (labels[split.train_mask | split.val_mask] >= 0).all()
         groups = split.test_groups(labels >= 0)
         for mask in groups.values():
-            assert not (mask & (split.train | split.val | split.isolation_val)).any()
+            assert not (mask & (split.train_mask | split.val_mask | split.isolation_val_mask)).any()
         kept = {tuple(edge) for edge in split.edge_index.T.tolist()}
         assert kept <= {tuple(edge) for edge in edges.T.tolist()}
 
@@ -110,14 +111,14 @@ class TestColdStart:
         edges, labels = graph(80, 0.2)
         split = cold_start(edges, labels, 2, 0.1, 5, seed=1)
         degrees = degree(edges[0], 80)
-        chosen = split.isolation | split.isolation_val
+        chosen = split.isolation_mask | split.isolation_val_mask
         assert degrees[chosen].max() <= degrees[~chosen].min()
 
     def test_ties_are_broken_by_the_seed_not_by_the_index(self):
         ring = torch.stack([torch.arange(50), (torch.arange(50) + 1) % 50])
         both = torch.cat([ring, ring.flip(0)], dim=1)
         labels = torch.zeros(50, dtype=torch.long)
-        first, second = (cold_start(both, labels, 2, 0.1, 5, seed).isolation for seed in (0, 1))
+        first, second = (cold_start(both, labels, 2, 0.1, 5, seed).isolation_mask for seed in (0, 1))
         assert (first != second).any()
         assert not first[:7].all()
 
@@ -130,10 +131,10 @@ class TestTeacher:
         rows = torch.tensor([4, 1])
         assert torch.equal(net.layers[0].before_aggregation(x[rows], rows), net.layers[0].embedding.weight[rows])
 
-    def test_penalty_is_the_sum_of_squares(self):
+    def test_squared_embeddings_are_the_sum_of_squares(self):
         net = SEGNN(5, [2, 3, 2], dropout=0.0)
         wanted = sum(float((layer.embedding.weight.detach() ** 2).sum()) for layer in net.layers)
-        assert float(net.penalty().detach()) == pytest.approx(wanted, rel=1e-6)
+        assert float(net.squared_embeddings().detach()) == pytest.approx(wanted, rel=1e-6)
 
     def test_memories_have_the_paper_s_widths(self):
         edges, _ = graph()
@@ -161,11 +162,11 @@ class TestStudent:
     def test_chunks_do_not_matter(self, k, chunk, temperature):
         torch.manual_seed(0)
         queries, memory = torch.randn(10, 4), torch.randn(12, 4)
-        whole = virtual_neighbours(queries, memory, k, temperature)
-        assert torch.allclose(virtual_neighbours(queries, memory, k, temperature, chunk), whole, atol=1e-5)
+        whole = virtual_neighbors(queries, memory, k, temperature)
+        assert torch.allclose(virtual_neighbors(queries, memory, k, temperature, chunk), whole, atol=1e-5)
 
     def test_weights_are_a_distribution_over_k_keys(self):
-        index, weights = attend(torch.randn(10, 4), torch.randn(12, 4), 5)
+        index, weights = top_k_attention(torch.randn(10, 4), torch.randn(12, 4), 5)
         assert index.shape == weights.shape == (10, 5)
         assert torch.allclose(weights.sum(1), torch.ones(10))
         assert all(len(set(row)) == 5 for row in index.tolist())
@@ -173,16 +174,20 @@ class TestStudent:
     @pytest.mark.parametrize("k", [0, 13, -1])
     def test_an_impossible_k_is_named(self, k):
         with pytest.raises(ValueError, match="use 1 to 12"):
-            attend(torch.randn(2, 4), torch.randn(12, 4), k)
+            top_k_attention(torch.randn(2, 4), torch.randn(12, 4), k)
 
     def test_cosine_forgets_length_and_the_dot_product_does_not(self):
         queries, memory = torch.randn(10, 4), torch.randn(12, 4)
-        assert torch.allclose(attend(3 * queries, memory, 3, 0.1)[1], attend(queries, memory, 3, 0.1)[1], atol=1e-5)
-        assert not torch.allclose(attend(3 * queries, memory, 3)[1], attend(queries, memory, 3)[1], atol=1e-3)
+        assert torch.allclose(
+            top_k_attention(3 * queries, memory, 3, 0.1)[1], top_k_attention(queries, memory, 3, 0.1)[1], atol=1e-5
+        )
+        assert not torch.allclose(
+            top_k_attention(3 * queries, memory, 3)[1], top_k_attention(queries, memory, 3)[1], atol=1e-3
+        )
 
     def test_the_two_networks_train_apart(self):
         memory = torch.randn(20, 3)
-        student = StudentMLPs(5, memory, hidden=8, classes=2, dropout=0.0)
+        student = StudentMLPs(5, memory, hidden_dim=8, num_classes=2, dropout=0.0)
         student(torch.randn(4, 5), memory[:4]).sum().backward()
         assert all(p.grad is None for p in student.xi1.parameters())
         assert all(p.grad is not None for p in student.xi2.parameters())
@@ -191,26 +196,26 @@ class TestStudent:
         torch.manual_seed(0)
         x = torch.randn(200, 5)
         memory = 7 * x @ torch.randn(5, 3)
-        student = StudentMLPs(5, memory, hidden=32, classes=2, dropout=0.0)
-        fit(student.xi1, lambda: student.discovery_loss(x, memory), lambda: 0.0, 1, 0.01, 0.0)
-        before = student.discovery_loss(x, memory).item()
-        score = lambda: -student.discovery_loss(x, memory).item()  # noqa: E731
-        fit(student.xi1, lambda: student.discovery_loss(x, memory), score, 300, 0.01, 0.0)
-        assert student.discovery_loss(x, memory).item() < 0.05 * before
-        assert float((student.discover(x).detach() - memory).pow(2).mean() / memory.var()) < 0.1
+        student = StudentMLPs(5, memory, hidden_dim=32, num_classes=2, dropout=0.0)
+        before = student.embedding_loss(x, memory).item()
+        validate = lambda _: -student.embedding_loss(x, memory).item()  # noqa: E731
+        loss_fn = lambda _, rows: student.embedding_loss(x[rows], memory[rows])  # noqa: E731
+        train(student.xi1, lambda: [slice(None)], loss_fn, TrainConfig(lr=0.01, steps=300), validate)
+        assert student.embedding_loss(x, memory).item() < 0.05 * before
+        assert float((student.predict_embedding(x).detach() - memory).pow(2).mean() / memory.var()) < 0.1
 
 
-def test_fit_keeps_the_weights_of_the_best_look():
+def test_training_keeps_the_weights_of_the_best_evaluation():
     net = torch.nn.Linear(1, 1, bias=False)
     scores = iter([1.0, 5.0, 2.0])
-    seen = []
+    weights = []
 
-    def score():
-        seen.append(float(net.weight.detach()))
+    def validate(net):
+        weights.append(float(net.weight.detach()))
         return next(scores)
 
-    fit(net, lambda: net(torch.ones(1, 1)).sum(), score, 30, lr=0.1, weight_decay=0.0)
-    assert float(net.weight.detach()) == seen[1]
+    train(net, lambda: [torch.ones(1, 1)], lambda net, x: net(x).sum(), TrainConfig(lr=0.1, steps=30), validate)
+    assert float(net.weight.detach()) == weights[1]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,7 @@ class TestSampling:
             seen += part.n_id[: part.batch_size].tolist()
         assert seen == list(range(60))
 
-    def test_a_wide_fanout_finds_every_neighbour(self):
+    def test_a_wide_fanout_finds_every_neighbor(self):
         edges, _ = graph(30, 0.1)
         for part in self.loader(edges, (500,), nodes=30):
             got = degree(part.edge_index[1], len(part.n_id))[: part.batch_size]
