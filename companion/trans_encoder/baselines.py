@@ -1,9 +1,11 @@
-"""What the relay is measured against: words in common, a bi-encoder on its own scores, shuffled labels, PCA."""
+"""What distillation is compared with: common words, a student of its own scores, shuffled labels, a bottleneck, PCA.
+
+PCA is principal component analysis; TF-IDF weighs a word by its frequency in a text over its frequency in all texts.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -12,72 +14,57 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
 from companion.data.glosses import SentencePairs
-from companion.trans_encoder.method import BiEncoder, CrossEncoder, Fit, Model, Pairs, Rows, Score, cosine_loss
+from companion.trans_encoder.method import BiEncoder, Pairs, TrainStudent, cosine_loss, score
 
 
-def common_words(fitted: SentencePairs, pairs: SentencePairs) -> Tensor:
-    """The cosine of two bags of words, (n,), each word weighed by TF-IDF as counted in `fitted`: no model at all."""
-    words = TfidfVectorizer(sublinear_tf=True).fit([*fitted.first, *fitted.second])
-    one, other = words.transform(pairs.first), words.transform(pairs.second)
-    return torch.from_numpy(one.multiply(other).sum(1)).flatten().float()
+def tfidf_cosine(fitted_on: SentencePairs, pairs: SentencePairs) -> Tensor:
+    """The cosine of two bags of words, (n,), weighted by TF-IDF as counted in `fitted_on`: no language model."""
+    vectorizer = TfidfVectorizer(sublinear_tf=True).fit([*fitted_on.first, *fitted_on.second])
+    first, second = vectorizer.transform(pairs.first), vectorizer.transform(pairs.second)
+    return torch.from_numpy(first.multiply(second).sum(1)).flatten().float()
 
 
-def own_scores(start: BiEncoder, pairs: Pairs, fit: Fit, score: Score) -> BiEncoder:
-    """One more round of a bi-encoder on its own scores: the bi stage of the relay without the other form (Table 14)."""
+def distill_own_scores(start: BiEncoder, pairs: Pairs, train_student: TrainStudent, amp: bool = False) -> BiEncoder:
+    """A copy of a bi-encoder, trained on its own scores: step 3 without a cross-encoder (the paper's Table 14)."""
     student = copy.deepcopy(start)
-    fit(student, pairs, score(start, pairs), cosine_loss)
+    train_student(student, pairs, score(start, pairs, amp), cosine_loss)
     return student
 
 
-def shuffling(fit: Fit, seed: int) -> Fit:
-    """The same training, but a cross-encoder's labels go to other pairs; both orders of a pair keep one label."""
-
-    def shuffled(model: Model, pairs: Pairs, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        if isinstance(model, CrossEncoder):
-            mixed = torch.randperm(len(labels) // 2, generator=torch.Generator().manual_seed(seed))
-            labels = labels[: len(mixed)][mixed].repeat(2)
-        fit(model, pairs, labels, loss)
-
-    return shuffled
+def shuffle_labels(labels: Tensor, seed: int) -> Tensor:
+    """Labels (2N,) of pairs in both orders, permuted among the pairs; both orders of a pair get the same label."""
+    order = torch.randperm(len(labels) // 2, generator=torch.Generator().manual_seed(seed))
+    return labels[: len(order)][order].repeat(2)
 
 
-class Narrow(nn.Module):
-    """A frozen encoder whose states are seen through k directions only: (x - centre) W, with W (d, k) to be trained.
+class Bottleneck(nn.Module):
+    """A frozen encoder followed by a trained projection of its states to k dimensions: (x - mean) W, W (d, k).
 
-    It handicaps a bi-encoder, so that its own cross-encoder has something to tell it.
+    It handicaps a bi-encoder, so that there is something to gain from its own cross-encoder.
     """
 
-    def __init__(self, encoder: nn.Module, centre: Tensor, directions: Tensor) -> None:
+    def __init__(self, encoder: nn.Module, mean: Tensor, projection: Tensor) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
-        self.centre, self.directions = nn.Buffer(centre), nn.Parameter(directions)
+        self.mean, self.projection = nn.Buffer(mean), nn.Parameter(projection)
 
     def forward(self, *inputs: Tensor) -> SimpleNamespace:
-        """The narrow states (n, pieces, k), under the name that a language model gives its own."""
+        """The projected states (n, tokens, k), under the name that a language model gives its own."""
         states = self.encoder(*inputs).last_hidden_state
-        return SimpleNamespace(last_hidden_state=(states - self.centre) @ self.directions)
+        return SimpleNamespace(last_hidden_state=(states - self.mean) @ self.projection)
 
-    def train(self, mode: bool = True) -> Narrow:
-        """The frozen encoder never drops anything out."""
+    def train(self, mode: bool = True) -> Bottleneck:
+        """Set the training mode; the frozen encoder stays in evaluation mode, without dropout."""
         super().train(mode)
         self.encoder.eval()
         return self
 
 
-def vectors(bi: BiEncoder, sentences: Rows, batch: int = 256) -> Tensor:
-    """f(x) of sentences, (n, d), without gradients."""
-    order = torch.tensor([len(row) for row in sentences]).argsort()
-    bi.eval()
-    with torch.inference_mode():
-        found = [bi.vectors([sentences[i] for i in rows]).float() for rows in order.split(batch)]
-    return torch.cat(found)[order.argsort()]
+def random_projection(hidden_dim: int, k: int, seed: int) -> Tensor:
+    """W (hidden_dim, k) with random orthonormal columns."""
+    return torch.linalg.qr(torch.randn(hidden_dim, k, generator=torch.Generator().manual_seed(seed)))[0]
 
 
-def random_directions(width: int, k: int, seed: int) -> Tensor:
-    """W (width, k) with orthonormal columns, drawn by seed."""
-    return torch.linalg.qr(torch.randn(width, k, generator=torch.Generator().manual_seed(seed)))[0]
-
-
-def principal_directions(found: Tensor, k: int) -> Tensor:
-    """W (d, k), the k directions in which vectors (n, d) vary most: what a student of this width could have."""
-    return torch.from_numpy(PCA(k, random_state=0).fit(found.numpy()).components_.T.copy()).float()
+def pca_projection(embeddings: Tensor, k: int) -> Tensor:
+    """W (d, k), the k principal directions of embeddings (n, d): what a bottleneck of this size could have."""
+    return torch.from_numpy(PCA(k, random_state=0).fit(embeddings.numpy()).components_.T.copy()).float()

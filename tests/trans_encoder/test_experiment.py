@@ -1,8 +1,7 @@
-"""The experiment in small: seeds, arms, what no arm may read, a cut run, other data, both heads, both precisions."""
+"""The experiment in small: seeds, methods, no use of gold, interruption, other data, both heads, both precisions."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,32 +13,22 @@ from companion.data import real_dir, status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
 from companion.lab import load_record, values
-from companion.trans_encoder import arms, checks, speed, starts
-from companion.trans_encoder.arms import (
-    BLIND,
-    GOLD,
-    HELD,
-    MUTUAL,
-    NARROW,
-    OWN,
-    SELF,
-    SHUFFLED,
-    SPEARMAN,
-    START,
-    TRAINED,
-)  # fmt: skip
-from companion.trans_encoder.experiment import Config, experiment
-from companion.trans_encoder.starts import Start
-from companion.trans_encoder.training import Recipe
+from companion.lab.tuning import best
+from companion.trans_encoder import data, method, pretrained, studies, training
+from companion.trans_encoder.data import HELD_OUT, TRAINING
+from companion.trans_encoder.evaluation import CPU_SECONDS, SPEARMAN
+from companion.trans_encoder.experiment import RUNTIME_RATIO, Config, experiment
+from companion.trans_encoder.method import BI, CROSS, StageConfig
+from companion.trans_encoder.pretrained import PretrainedEncoder
+from companion.trans_encoder.training import SIMCSE_START, VARIANTS
 
-room = importlib.import_module("companion.trans_encoder.experiment")  # the face of the room has such a function
 CPU = torch.device("cpu")
 CI = Config.at("ci")
-FAST = Recipe(1, 8, 1e-3)
+FAST = StageConfig(epochs=1, batch_size=8, lr=1e-3, amp=False)
 SMALL = replace(
-    CI, data="tiny", trained=16, held=24, models=("tiny-0", "tiny-1"), width=4, timed=False,
-    relays=(SELF, BLIND, OWN, MUTUAL, NARROW, NARROW + BLIND, NARROW + SHUFFLED, NARROW + OWN, NARROW + MUTUAL),
-    recipes=CI.recipes._replace(start=FAST, cross=FAST, bi=FAST, narrow=FAST),
+    CI, data="tiny", training_pairs=16, held_out_pairs=24, language_models=("tiny-0", "tiny-1"), bottleneck_dim=4,
+    runtime_sizes=(), variants=tuple(name for name in VARIANTS if name != "gold labels"),
+    train=dict.fromkeys(CI.train, FAST),
 )  # fmt: skip
 needs_data = pytest.mark.skipif(
     status("wordnet_glosses") != "cached" or status("minilm") != "cached", reason="glosses or MiniLM are not here"
@@ -58,26 +47,26 @@ def tiny_pairs(n: int, seed: int) -> SentencePairs:
     return SentencePairs(first, second, np.array(gold))
 
 
-def tiny_model(name: str, longest: int) -> Start:
-    def read(texts: list[str]) -> list[torch.Tensor]:
-        return [torch.tensor([2, *map(int, text.split()[: longest - 2]), 3]) for text in texts]
+def tiny_model(name: str, max_length: int) -> PretrainedEncoder:
+    def tokenize(texts: list[str]) -> list[torch.Tensor]:
+        return [torch.tensor([2, *map(int, text.split()[: max_length - 2]), 3]) for text in texts]
 
-    return Start(checks.small_encoder(int(name[-1])), checks.WIDTH, read)
+    return PretrainedEncoder(pretrained.random_encoder(int(name[-1])), pretrained.RANDOM_DIM, tokenize)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch) -> None:
     """Everything but real data runs on random models of width 16 and texts of numbers."""
-    load, model = arms.load, arms.language_model
+    load, model = data.load_pairs, data.language_model
 
-    def pairs(data: str, trained: int, held: int, seed: int) -> dict[str, SentencePairs]:
-        if data != "tiny":
-            return load(data, trained, held, seed)
-        return {TRAINED: tiny_pairs(trained, 2 * seed), HELD: tiny_pairs(held, 2 * seed + 1)}
+    def pairs(name: str, training_pairs: int, held_out_pairs: int, seed: int) -> dict[str, SentencePairs]:
+        if name != "tiny":
+            return load(name, training_pairs, held_out_pairs, seed)
+        return {TRAINING: tiny_pairs(training_pairs, 2 * seed), HELD_OUT: tiny_pairs(held_out_pairs, 2 * seed + 1)}
 
-    monkeypatch.setattr(arms, "load", pairs)
+    monkeypatch.setattr(data, "load_pairs", pairs)
     monkeypatch.setattr(
-        arms, "language_model", lambda name, longest: (tiny_model if "tiny" in name else model)(name, longest)
+        data, "language_model", lambda name, length: (tiny_model if "tiny" in name else model)(name, length)
     )
 
 
@@ -92,49 +81,49 @@ def test_a_seed_repeats_and_another_differs() -> None:
     rooms.repeats(lambda seed: experiment(SMALL, seed, CPU))
 
 
-def test_every_claim_finds_its_arms(rows) -> None:
+def test_every_claim_finds_its_methods(rows) -> None:
     rooms.finds_its_arms("trans_encoder", rows)
 
 
-def test_every_arm_is_measured_once_on_both_kinds_of_pairs(rows) -> None:
+def test_every_method_is_measured_once_in_both_settings(rows) -> None:
     keys = [(row.metric, row.method, row.setting) for row in rows]
     assert len(keys) == len(set(keys))
-    for arm in {row.method for row in rows if row.metric == SPEARMAN}:
-        assert [len(values(rows, SPEARMAN, arm, setting)) for setting in (TRAINED, HELD)] == [1, 1], arm
+    for name in {row.method for row in rows if row.metric == SPEARMAN}:
+        assert [len(values(rows, SPEARMAN, name, setting)) for setting in (TRAINING, HELD_OUT)] == [1, 1], name
     assert all(-100 <= row.value <= 100 for row in rows if row.metric == SPEARMAN)
 
 
-def test_the_cross_form_is_dearer_the_more_sentences_there_are(rows) -> None:
-    few, many = (values(rows, room.RATIO, speed.CROSS, f"n = {n}")[0] for n in (16, 64))
+def test_the_cross_encoder_is_the_more_expensive_the_more_sentences_there_are(rows) -> None:
+    few, many = (values(rows, RUNTIME_RATIO, CROSS, f"n = {n}")[0] for n in (16, 64))
     assert 1 < few < many
 
 
-def test_no_arm_reads_gold(monkeypatch) -> None:
-    """With gold put in another order nothing but the correlations changes: all labels and weights are the same."""
-    written: list[list[float]] = []
-    whole = arms.training.fit
+def test_no_method_uses_gold(monkeypatch) -> None:
+    """With gold in another order nothing but the correlations changes: all labels for training are the same."""
+    labels_used: list[list[float]] = []
+    train = method.train_on_labels
 
     def watched(model, pairs, labels, *rest) -> None:
-        written[-1].extend(labels.tolist())
-        whole(model, pairs, labels, *rest)
+        labels_used[-1].extend(labels.tolist())
+        train(model, pairs, labels, *rest)
 
-    monkeypatch.setattr(arms.training, "fit", watched)
-    load, found = arms.load, []
-    for turned in (False, True):
-        written.append([])
-        if turned:
-            monkeypatch.setattr(arms, "load", lambda *given: {
+    monkeypatch.setattr(method, "train_on_labels", watched)
+    load, found = data.load_pairs, []
+    for reversed_gold in (False, True):
+        labels_used.append([])
+        if reversed_gold:
+            monkeypatch.setattr(data, "load_pairs", lambda *given: {
                 name: replace(pairs, similarity=pairs.similarity[::-1].copy()) for name, pairs in load(*given).items()
             })  # fmt: skip
         found.append([row.value for row in experiment(SMALL, 0, CPU)])
-    assert written[0] == written[1] != []
+    assert labels_used[0] == labels_used[1] != []
     assert found[0] != found[1]
 
 
-def test_a_cut_run_goes_on_and_ends_the_same(tmp_path, monkeypatch) -> None:
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, monkeypatch) -> None:
     whole = experiment(SMALL, 0, CPU)
-    kept = replace(SMALL, keep=str(tmp_path))
-    calls, train = [], arms.training.fit
+    stored = replace(SMALL, checkpoint=str(tmp_path))
+    calls, train = [], method.train_on_labels
 
     def breaks(*given) -> None:
         calls.append(1)
@@ -142,24 +131,24 @@ def test_a_cut_run_goes_on_and_ends_the_same(tmp_path, monkeypatch) -> None:
             raise KeyboardInterrupt
         train(*given)
 
-    monkeypatch.setattr(arms.training, "fit", breaks)
+    monkeypatch.setattr(method, "train_on_labels", breaks)
     with pytest.raises(KeyboardInterrupt):
-        experiment(kept, 0, CPU)
+        experiment(stored, 0, CPU)
     before = len(list(tmp_path.iterdir()))
     assert before >= 3
-    assert experiment(kept, 0, CPU) == whole
+    assert experiment(stored, 0, CPU) == whole
     files = {file.name for file in tmp_path.iterdir()}
     assert not any(name.endswith(".part") for name in files)
     trained = len(calls)
-    assert experiment(kept, 0, CPU) == whole
+    assert experiment(stored, 0, CPU) == whole
     assert len(calls) == trained
 
 
-def test_seeds_and_arms_share_no_file(tmp_path) -> None:
-    kept = replace(SMALL, keep=str(tmp_path))
-    experiment(kept, 0, CPU)
+def test_seeds_and_methods_share_no_file(tmp_path) -> None:
+    stored = replace(SMALL, checkpoint=str(tmp_path))
+    experiment(stored, 0, CPU)
     first = {file.name for file in tmp_path.iterdir()}
-    experiment(kept, 1, CPU)
+    experiment(stored, 1, CPU)
     both = {file.name for file in tmp_path.iterdir()}
     assert len(both) == 2 * len(first)
 
@@ -167,32 +156,41 @@ def test_seeds_and_arms_share_no_file(tmp_path) -> None:
 @pytest.mark.parametrize("head", ["cls", "cosine"])
 @pytest.mark.parametrize("amp", [True, False])
 def test_both_heads_run_in_both_precisions(head: str, amp: bool) -> None:
-    recipe = Recipe(1, 8, 1e-3, amp=amp)
-    recipes = SMALL.recipes._replace(start=recipe, cross=recipe, bi=recipe, narrow=recipe, head=head)
-    found = experiment(replace(SMALL, recipes=recipes, cycles=2), 0, CPU)
+    train = dict.fromkeys(CI.train, replace(FAST, amp=amp))
+    found = experiment(replace(SMALL, train=train, head=head, cycles=2), 0, CPU)
     assert np.isfinite([row.value for row in found]).all()
-    assert {"cross 2", "bi 2"} <= {row.method for row in found}
+    assert {"cross-encoder 2", "bi-encoder 2"} <= {row.method for row in found}
 
 
 def test_the_paper_s_configuration_runs_on_tiny_data(tmp_path) -> None:
     paper = Config.at("paper")
-    assert (paper.recipes.head, paper.cycles, paper.recipes.cross.lr, paper.recipes.bi.epochs) == ("cls", 3, 2e-5, 10)
+    assert (paper.head, paper.cycles, paper.train[CROSS].lr, paper.train[BI].epochs) == ("cls", 3, 2e-5, 10)
     names = ("tiny-0", "tiny-1")
     tiny = replace(
-        paper, data="tiny", trained=16, held=24, models=names, tuned=("tiny-2", "tiny-3"), keep=str(tmp_path)
+        paper,
+        data="tiny",
+        training_pairs=16,
+        held_out_pairs=24,
+        language_models=names,
+        start_models=("tiny-2", "tiny-3"),
+        checkpoint=str(tmp_path),
     )
     found = experiment(tiny, 0, CPU)
-    assert {"cross 3", "bi 3", "mutual cross 3", "mutual bi 3", "own scores"} <= {row.method for row in found}
+    assert {
+        "cross-encoder 3", "bi-encoder 3", "mutual cross-encoder 3", "mutual bi-encoder 3", "bi-encoder (own scores)"
+    } <= {row.method for row in found}  # fmt: skip
     files = {file.name for file in tmp_path.iterdir()}
-    assert not any(name.startswith("start") for name in files), "the starts are those that others tuned"
+    assert not any(name.startswith("start") for name in files), "the starts are those that others trained"
     assert experiment(tiny, 0, CPU) == found
     assert {file.name for file in tmp_path.iterdir()} == files
 
 
-def test_gold_is_read_by_the_arms_that_say_so_alone() -> None:
-    found = experiment(replace(SMALL, relays=(GOLD,)), 0, CPU)
-    assert {f"{GOLD}bi", f"{GOLD}cross", f"{GOLD}{BLIND}cross"} <= {row.method for row in found}
-    assert not any(GOLD in row.method for row in experiment(SMALL, 0, CPU))
+def test_gold_is_used_by_the_methods_that_say_so_alone() -> None:
+    found = experiment(replace(SMALL, variants=("gold labels",)), 0, CPU)
+    assert {
+        "bi-encoder (gold labels)", "cross-encoder (gold labels)", "cross-encoder (gold labels, no cross-attention)"
+    } <= {row.method for row in found}  # fmt: skip
+    assert not any("gold labels" in row.method for row in experiment(SMALL, 0, CPU))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -203,17 +201,17 @@ def test_a_gpu_runs_it_all() -> None:
 
 def test_unknown_data_is_named() -> None:
     with pytest.raises(CompanionError, match="use glosses or stsb"):
-        arms.load("sick", 4, 4, 0)
+        data.load_pairs("sick", 4, 4, 0)
 
 
 def test_the_drawn_pairs_are_the_seeds() -> None:
     pairs = tiny_pairs(30, 0)
-    first, again, other = (arms.drawn(pairs, 10, seed) for seed in (0, 0, 1))
+    first, again, other = (data.sample_pairs(pairs, 10, seed) for seed in (0, 0, 1))
     assert first.first == again.first != other.first
     rows = [pairs.first.index(text) for text in first.first]
     assert [pairs.second[i] for i in rows] == first.second
     assert first.similarity.tolist() == pairs.similarity[rows].tolist()
-    assert len(arms.drawn(pairs, 99, 0).first) == 30
+    assert len(data.sample_pairs(pairs, 99, 0).first) == 30
 
 
 @pytest.mark.real
@@ -221,25 +219,69 @@ def test_the_drawn_pairs_are_the_seeds() -> None:
 def test_stsb_takes_the_place_of_definitions() -> None:
     if real_dir() is None or not (real_dir() / "stsb").is_dir():
         pytest.skip("COMPANION_REAL holds no stsb")
-    found = experiment(replace(SMALL, data="stsb", models=("minilm-3",), relays=(SELF,), trained=32, held=100), 0, CPU)
-    assert values(found, SPEARMAN, START, HELD)[0] > 40
+    found = experiment(
+        replace(
+            SMALL,
+            data="stsb",
+            language_models=("minilm-3",),
+            variants=("self-distillation",),
+            training_pairs=32,
+            held_out_pairs=100,
+        ),
+        0,
+        CPU,
+    )
+    assert values(found, SPEARMAN, SIMCSE_START, HELD_OUT)[0] > 40
 
 
 @needs_data
-def test_the_carried_models_are_small_and_named() -> None:
-    for name in Config.at("study").models:
-        assert starts.language_model(name).width > 0
+def test_the_shipped_models_are_small_and_named() -> None:
+    for name in Config.at("study").language_models:
+        assert pretrained.language_model(name).hidden_dim > 0
 
 
 class TestRecord:
-    def test_choice_rehearsal_and_evidence_share_no_seed(self) -> None:
+    def test_tuning_pilot_and_evidence_share_no_seed(self) -> None:
         runs = load_record("trans_encoder").runs
-        seeds = [set(runs[name].seeds) for name in ("choice", "rehearsal", "study")]
+        seeds = [set(runs[name].seeds) for name in ("tuning", "pilot", "study")]
         assert sum(map(len, seeds)) == len(set.union(*seeds))
 
     def test_seconds_follow_the_count(self) -> None:
-        """Sixteen times the sentences cost about sixteen times in the bi form, about 290 times in the cross form."""
-        rows = load_record("trans_encoder").runs["cost"].measurements
-        for arm, least, most in ((speed.BI, 5, 50), (speed.CROSS, 100, 900)):
-            few, many = (values(rows, speed.SECONDS, arm, f"n = {n}").mean() for n in (8, 128))
+        """Sixteen times the sentences cost a bi-encoder about sixteen times, a cross-encoder about 290 times."""
+        rows = load_record("trans_encoder").runs["runtime"].measurements
+        for name, least, most in ((BI, 5, 50), (CROSS, 100, 900)):
+            few, many = (values(rows, CPU_SECONDS, name, f"n = {n}").mean() for n in (8, 128))
             assert least < many / few < most
+
+    def test_the_settings_are_the_best_candidates(self) -> None:
+        stored = load_record("trans_encoder").runs["tuning"].measurements
+        assert studies.selected(Config()) == {name: best(stored, SPEARMAN, name) for name in studies.SEARCH_SPACE}
+
+
+def test_names_of_students() -> None:
+    assert {name: variant.stage_name(CROSS, 1) for name, variant in VARIANTS.items()} == {
+        "self-distillation": "cross-encoder 1",
+        "mutual distillation": "mutual cross-encoder 1",
+        "bottleneck": "bottleneck cross-encoder 1",
+        "no cross-attention": "cross-encoder 1 (no cross-attention)",
+        "own scores": "cross-encoder 1 (own scores)",
+        "gold labels": "cross-encoder 1 (gold labels)",
+        "bottleneck, mutual distillation": "bottleneck mutual cross-encoder 1",
+        "bottleneck, no cross-attention": "bottleneck cross-encoder 1 (no cross-attention)",
+        "bottleneck, shuffled labels": "bottleneck cross-encoder 1 (shuffled labels)",
+        "bottleneck, own scores": "bottleneck cross-encoder 1 (own scores)",
+    }
+
+
+def test_only_cross_encoders_get_shuffled_labels(monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(method, "train_on_labels", lambda model, pairs, labels, *rest: calls.append(labels))
+    shared = data.load_data(SMALL, 0, CPU)
+    trainer = training.student_trainer(shared, SMALL, "test", shuffle_labels=True)
+    labels, pairs = torch.arange(16.0), shared.training_pairs(0)
+    cross = training.untrained_cross_encoder(shared, SMALL, 0)
+    trainer(cross, pairs.both_orders(), labels.repeat(2), method.soft_label_loss)
+    trainer(training.untrained_bi_encoder(shared, 0), pairs, labels, method.cosine_loss)
+    assert not torch.equal(calls[0][:16], labels)
+    assert torch.equal(calls[0][:16].sort().values, labels)
+    assert torch.equal(calls[1], labels)
