@@ -1,6 +1,6 @@
-"""What PSA-GAN is measured against: a recurrent conditional GAN with the same losses, and a method without a network.
+"""What PSA-GAN is compared with: a recurrent conditional GAN with the same losses, and a bootstrap.
 
-The pyramid without growth or without attention is the method itself with a switch, see `arms`.
+PSA-GAN without progressive growing or without attention is a variant of the method, see `training.VARIANTS`.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from companion.psa_gan.method import Condition, Maker, stretched
+from companion.psa_gan.method import BaseGenerator, ConditionEmbedding, rescale
 
 DAY, WEEK = 24, 168
 
 
-class RecurrentGenerator(Maker):
-    """RCGAN's generator: a GRU that gets the condition and fresh noise at every hour."""
+class RecurrentGenerator(BaseGenerator):
+    """RCGAN's generator: a GRU that gets the condition and new noise at every hour."""
 
     def __init__(self, series: int, width: int) -> None:
         super().__init__()
-        self.condition = Condition(series)
+        self.condition = ConditionEmbedding(series)
         self.gru = nn.GRU(self.condition.width + 1, width, batch_first=True)
         self.out = nn.Linear(width, 1)
 
@@ -29,27 +29,27 @@ class RecurrentGenerator(Maker):
     def forward(
         self, phi: Tensor, series: Tensor, z: Tensor, alpha: float = 1.0, context: Tensor | None = None
     ) -> Tensor:
-        """x-hat (b, l) for phi (b, l, 8), series (b,), z (b, l, 1); it neither grows nor is told what was before."""
-        seen = torch.cat([self.condition(phi, series), z], dim=2)
-        return self.out(self.gru(seen)[0]).squeeze(2)
+        """x-hat (b, l) for phi (b, l, 8), series (b,), z (b, l, 1); it does not grow and has no context."""
+        inputs = torch.cat([self.condition(phi, series), z], dim=2)
+        return self.out(self.gru(inputs)[0]).squeeze(2)
 
 
 class RecurrentDiscriminator(nn.Module):
-    """RCGAN's discriminator: a GRU that says after every hour how real the window looks; the mean is its verdict."""
+    """RCGAN's discriminator: a GRU with a score at every hour; the mean is the score of the window."""
 
     def __init__(self, series: int, width: int) -> None:
         super().__init__()
-        self.condition = Condition(series)
+        self.condition = ConditionEmbedding(series)
         self.gru = nn.GRU(self.condition.width + 1, width, batch_first=True)
         self.out = nn.Linear(width, 1)
 
     def forward(self, x: Tensor, phi: Tensor, series: Tensor, alpha: float = 1.0) -> Tensor:
         """D(x, y) (b,) for x (b, l), phi (b, l, 8), series (b,)."""
-        seen = torch.cat([self.condition(phi, series), stretched(x).unsqueeze(2)], dim=2)
-        return self.out(self.gru(seen)[0]).mean((1, 2))
+        inputs = torch.cat([self.condition(phi, series), rescale(x).unsqueeze(2)], dim=2)
+        return self.out(self.gru(inputs)[0]).mean((1, 2))
 
 
-# ---------------------------------------------------------------- no network
+# ---------------------------------------------------------------- bootstrap
 
 
 def weekly_profile(values: Tensor, week: Tensor, known: Tensor) -> Tensor:
@@ -62,23 +62,23 @@ def weekly_profile(values: Tensor, week: Tensor, known: Tensor) -> Tensor:
 def bootstrap(
     profile: Tensor, week: Tensor, values: Tensor, series: Tensor, hours: Tensor, donors: Tensor, length: int
 ) -> Tensor:
-    """The profile of the asked hours plus what another day's window strayed from its own profile, (b, length).
+    """The weekly profile of the requested hours plus another day's difference from its own profile, (b, length).
 
-    series, hours (b,): the conditions. donors (n, 2): windows that may lend, as series and hour; each condition takes
-    a random one of its series that begins at the same hour of another day of the week, so that nothing is copied.
+    series, hours (b,): the conditions. donors (n, 2): windows, as series and hour; each condition takes
+    a random one of its series that begins at the same hour of another day of the week, so that no window is copied.
     """
-    lent, steps, row = lenders(week, series, hours, donors), torch.arange(length), series.unsqueeze(1)
-    asked, given = hours.unsqueeze(1) + steps, lent.unsqueeze(1) + steps
-    return profile[row, week[asked]] + values[row, given] - profile[row, week[given]]
+    donor_hours, steps, row = draw_donors(week, series, hours, donors), torch.arange(length), series.unsqueeze(1)
+    requested, donated = hours.unsqueeze(1) + steps, donor_hours.unsqueeze(1) + steps
+    return profile[row, week[requested]] + values[row, donated] - profile[row, week[donated]]
 
 
-def lenders(week: Tensor, series: Tensor, hours: Tensor, donors: Tensor, tries: int = 20) -> Tensor:
-    """The hour at which each condition's lender begins, (b,)."""
+def draw_donors(week: Tensor, series: Tensor, hours: Tensor, donors: Tensor, tries: int = 20) -> Tensor:
+    """The hour at which each condition's donor window begins, (b,)."""
     keys, order = (donors[:, 0] * DAY + week[donors[:, 1]] % DAY).sort()
-    wanted = series * DAY + week[hours] % DAY
-    first, last = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
-    found = hours
+    keys_wanted = series * DAY + week[hours] % DAY
+    first, last = torch.searchsorted(keys, keys_wanted), torch.searchsorted(keys, keys_wanted, right=True)
+    chosen = hours
     for _ in range(tries):
-        drawn = first + (torch.rand(len(wanted)) * (last - first)).long()
-        found = torch.where(week[found] == week[hours], donors[order[drawn], 1], found)
-    return found
+        drawn = first + (torch.rand(len(keys_wanted)) * (last - first)).long()
+        chosen = torch.where(week[chosen] == week[hours], donors[order[drawn], 1], chosen)
+    return chosen

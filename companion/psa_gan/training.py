@@ -1,182 +1,271 @@
-"""Training by stage: which level when, one step of each player, and a loop that can be cut and taken up again."""
+"""Builds and trains every compared model: variants of PSA-GAN, a recurrent GAN, and the bootstrap."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion.errors import CompanionError
-from companion.psa_gan.method import Maker, discriminator_loss, generator_loss, moment_loss, pool
-from companion.psa_gan.panel import Batch, Windows
+from companion.psa_gan.baselines import RecurrentDiscriminator, RecurrentGenerator, bootstrap, weekly_profile
+from companion.psa_gan.data import Windows
+from companion.psa_gan.evaluation import with_random_skip
+from companion.psa_gan.method import (
+    GAN,
+    Attention,
+    BaseGenerator,
+    Batch,
+    Discriminator,
+    Generator,
+    Stage,
+    context_of,
+    level_of,
+    lr_factor,
+    pool,
+    pool_batch,
+    schedule,
+    train_step,
+    upsample,
+    without_growing,
+)
 
-BETAS = (0.5, 0.99)
+PSA, NO_GROWTH, NO_ATTENTION, NEITHER = "PSA-GAN", "no growth", "no attention", "neither"
+NO_MOMENTS, NO_FADE, CONTEXT = "no moment loss", "no fading", "PSA-GAN-C"
+RECURRENT, RECURRENT_PLAIN = "recurrent", "recurrent, no moment loss"
+BOOTSTRAP = "bootstrap"
+ALPHAS = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """So many steps at one level, the first `fading` of them with alpha on its way from 0 to 1."""
+class GANConfig:
+    """How a GAN is built and trained; all but the two learning rates is the same for all methods."""
 
-    level: int
-    steps: int
-    fading: int
-
-    def alpha(self, step: int) -> float:
-        """How much of the new level counts in this step of the stage, counted from 0."""
-        return min(step / self.fading, 1.0) if self.fading else 1.0
-
-
-def schedule(depth: int, steps: int, last: float, fading: float) -> list[Stage]:
-    """Growth: a share `last` of the steps for the whole window, the others shared by the levels before it.
-
-    fading: the share of each later stage in which its level fades in.
-    """
-    early = round(steps * (1 - last) / depth) if depth else 0
-    counts = [early] * depth + [steps - early * depth]
-    return [Stage(k, count, round(fading * count) if k else 0) for k, count in enumerate(counts)]
+    lr: float = 2e-3  # learning rate of the generator
+    lr_ratio: float = 1.0  # learning rate of the discriminator, in multiples of the generator's
+    channels: int = 16  # channels C of the hidden layers
+    attention_dim: int = 8  # dimension d of queries and keys
+    batch_size: int = 32  # windows per step
+    steps: int = 300  # training steps of each network
+    last: float = 0.6  # share of the steps for the whole window
+    fading: float = 0.5  # share of a stage in which its level fades in
+    amp: bool = False  # bfloat16 autocast
 
 
-def grown(depth: int, steps: int) -> list[Stage]:
-    """No growth: all steps for the whole window."""
-    return [Stage(depth, steps, 0)]
+@dataclass(frozen=True)
+class Variant:
+    """What a method has: the components of PSA-GAN, or a recurrent network in its place."""
+
+    growth: bool = True
+    fade: bool = True
+    attention: bool = True
+    moments: bool = True
+    recurrent: bool = False
+    context: bool = False
 
 
-class Recipe(NamedTuple):
-    """What is chosen for each arm: the generator's learning rate, and how often that the discriminator's is."""
-
-    lr: float
-    ratio: float = 1.0
-
-    @property
-    def rates(self) -> tuple[float, float]:
-        """The learning rates of the generator and of the discriminator."""
-        return self.lr, self.ratio * self.lr
-
-    def __str__(self) -> str:
-        return f"lr {self.lr:g}, discriminator {self.ratio:g} x"
+VARIANTS = {
+    PSA: Variant(),
+    NO_GROWTH: Variant(growth=False),
+    NO_ATTENTION: Variant(attention=False),
+    NEITHER: Variant(growth=False, attention=False),
+    NO_MOMENTS: Variant(moments=False),
+    NO_FADE: Variant(fade=False),
+    CONTEXT: Variant(context=True),
+    RECURRENT: Variant(growth=False, recurrent=True),
+    RECURRENT_PLAIN: Variant(growth=False, recurrent=True, moments=False),
+}
 
 
-@dataclass
-class Game:
-    """Two players, what they are taught with, and their plan; `moment` is lambda_M, `losses` those of the last step."""
-
-    generator: Maker
-    discriminator: nn.Module
-    stages: list[Stage]
-    recipe: Recipe
-    moment: float
-    batch: int
-    amp: bool = False
-    optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
-    losses: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.optimizers = [
-            torch.optim.Adam(player.parameters(), lr, BETAS, fused=True)
-            for player, lr in zip((self.generator, self.discriminator), self.recipe.rates, strict=True)
-        ]
-
-
-def rate(step: int, steps: int) -> float:
-    """The share of the learning rate: all of it for half of the steps, then in a line to 0."""
-    return min(1.0, 2 * (1 - step / steps))
+def build(name: str, windows: Windows, config: GANConfig, seed: int) -> GAN:
+    """The networks of a method before their first step, initialized from `seed`."""
+    variant, series, depth = VARIANTS[name], len(windows.names), level_of(windows.length)
+    torch.manual_seed(seed)
+    generator: BaseGenerator
+    discriminator: torch.nn.Module
+    if variant.recurrent:
+        width = 2 * config.channels
+        generator, discriminator = RecurrentGenerator(series, width), RecurrentDiscriminator(series, width)
+    else:
+        sizes = (series, depth, config.channels, config.attention_dim if variant.attention else 0)
+        generator = Generator(*sizes, context=windows.before if variant.context else 0)
+        discriminator = Discriminator(*sizes)
+    generator, discriminator = generator.to(windows.values.device), discriminator.to(windows.values.device)
+    fading = config.fading if variant.fade else 0.0
+    growing = schedule(depth, config.steps, config.last, fading)
+    stages = growing if variant.growth else without_growing(depth, config.steps)
+    lr = (config.lr, config.lr_ratio * config.lr)
+    return GAN(generator, discriminator, stages, lr, float(variant.moments), config.batch_size, config.amp)
 
 
-def shrunk(batch: Batch, hours: int) -> tuple[Tensor, Tensor]:
-    """Real windows and calendar pooled to so many hours: (b, hours), (b, hours, 8)."""
-    times = batch.x.shape[1] // hours
-    return pool(batch.x, times), pool(batch.phi, times)
-
-
-def told(batch: Batch) -> Tensor | None:
-    """The hours before the windows, (b, c), where the batch has them."""
-    return batch.before if batch.before.shape[1] else None
-
-
-def play(game: Game, batch: Batch, hours: int, alpha: float, stream: torch.Generator) -> None:
-    """One step of each player on one batch, pooled to so many hours, with the same made windows."""
-    real, phi = shrunk(batch, hours)
-    device = real.device
-    z = game.generator.noise(len(real), hours, stream).to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=game.amp):
-        fake = game.generator(phi, batch.series, z, alpha, told(batch))
-        both = (torch.cat([real, fake.detach()]), torch.cat([phi, phi]), batch.series.repeat(2))
-        scores = game.discriminator(*both, alpha).float()
-    loss_d = discriminator_loss(*scores.chunk(2))
-    _improve(game.optimizers[1], loss_d)
-    game.discriminator.requires_grad_(False)
-    with torch.autocast(device.type, torch.bfloat16, enabled=game.amp):
-        deceived = game.discriminator(fake, phi, batch.series, alpha)
-    loss_g, apart = generator_loss(deceived.float()), moment_loss(fake.float(), real)
-    _improve(game.optimizers[0], loss_g + game.moment * apart)
-    game.discriminator.requires_grad_(True)
-    game.losses = {"discriminator": loss_d.item(), "generator": loss_g.item(), "moments": apart.item()}
-
-
-def _improve(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-Watch = Callable[[Game, Stage, int], None]
+Callback = Callable[[GAN, Stage, int], None]
 
 
 def train(
-    game: Game,
+    gan: GAN,
     windows: Windows,
     part: str,
     stream: torch.Generator,
-    watch: Watch | None = None,
+    callback: Callback | None = None,
     checkpoint: Path | None = None,
-    every: int = 1000,
-) -> Game:
-    """Play all steps on windows of a part of the panel. `watch` is told the stage and its step before it is made.
+    checkpoint_every: int = 1000,
+) -> GAN:
+    """Train through all stages on windows of a part of the panel. `callback` is called before each step.
 
-    checkpoint: a file that is written `every` so many steps; where it exists, training goes on from it and ends, to
-    the last bit, where it would have ended without the break.
-    Raises CompanionError where the file belongs to another plan.
+    checkpoint: a file that is written every `checkpoint_every` steps; where it exists, training continues from it and
+    gives the same weights as without the interruption.
+    Raises CompanionError if the file was written for another schedule of stages.
     """
-    done = load(checkpoint, game, stream) if checkpoint and checkpoint.is_file() else 0
-    plan = [(stage, step) for stage in game.stages for step in range(stage.steps)]
+    done = load(checkpoint, gan, stream) if checkpoint and checkpoint.is_file() else 0
+    plan = [(stage, step) for stage in gan.stages for step in range(stage.steps)]
     for count, (stage, step) in enumerate(plan[done:], start=done + 1):
-        if watch:
-            watch(game, stage, step)
-        for optimizer, lr in zip(game.optimizers, game.recipe.rates, strict=True):
-            optimizer.param_groups[0]["lr"] = lr * rate(count - 1, len(plan))
-        hours = windows.length >> (game.stages[-1].level - stage.level)
-        play(game, windows.draw(part, game.batch, stream), hours, stage.alpha(step), stream)
-        if checkpoint and count % every == 0:
-            save(checkpoint, game, stream, count)
-    return game
+        if callback:
+            callback(gan, stage, step)
+        for optimizer, lr in zip(gan.optimizers, gan.lr, strict=True):
+            optimizer.param_groups[0]["lr"] = lr * lr_factor(count - 1, len(plan))
+        hours = windows.length >> (gan.stages[-1].level - stage.level)
+        train_step(gan, windows.draw(part, gan.batch_size, stream), hours, stage.alpha(step), stream)
+        if checkpoint and count % checkpoint_every == 0:
+            save(checkpoint, gan, stream, count)
+    return gan
 
 
-def save(file: Path, game: Game, stream: torch.Generator, done: int) -> None:
-    """Write all that the next step depends on; whole or not at all."""
-    parts: dict[str, Any] = {
-        "plan": [str(stage) for stage in game.stages],
+def fit(name: str, windows: Windows, part: str, config: GANConfig, seed: int, callback: Callback | None = None) -> GAN:
+    """Build and train a method on a part of the panel; batches too are drawn from `seed`."""
+    gan = build(name, windows, config, seed)
+    return train(gan, windows, part, torch.Generator().manual_seed(seed), callback)
+
+
+def save(file: Path, gan: GAN, stream: torch.Generator, done: int) -> None:
+    """Write everything that the next step depends on, in one piece."""
+    state: dict[str, Any] = {
+        "plan": [str(stage) for stage in gan.stages],
         "done": done,
         "stream": stream.get_state(),
-        "players": [game.generator.state_dict(), game.discriminator.state_dict()],
-        "optimizers": [optimizer.state_dict() for optimizer in game.optimizers],
+        "networks": [gan.generator.state_dict(), gan.discriminator.state_dict()],
+        "optimizers": [optimizer.state_dict() for optimizer in gan.optimizers],
     }
-    fresh = file.with_suffix(".part")
-    torch.save(parts, fresh)
-    fresh.replace(file)
+    partial = file.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(file)
 
 
-def load(file: Path, game: Game, stream: torch.Generator) -> int:
-    """Put a game back to where it was saved; returns how many steps were done."""
-    parts = torch.load(file, weights_only=True)
-    if parts["plan"] != [str(stage) for stage in game.stages]:
+def load(file: Path, gan: GAN, stream: torch.Generator) -> int:
+    """Restore what `save` wrote; returns the number of steps done."""
+    state = torch.load(file, weights_only=True)
+    if state["plan"] != [str(stage) for stage in gan.stages]:
         raise CompanionError(f"{file.name} belongs to another plan of stages; remove it or give another file.")
-    stream.set_state(parts["stream"])
-    for player, state in zip((game.generator, game.discriminator), parts["players"], strict=True):
-        player.load_state_dict(state)
-    for optimizer, state in zip(game.optimizers, parts["optimizers"], strict=True):
-        optimizer.load_state_dict(state)
-    return int(parts["done"])
+    stream.set_state(state["stream"])
+    for network, weights in zip((gan.generator, gan.discriminator), state["networks"], strict=True):
+        network.load_state_dict(weights)
+    for optimizer, part in zip(gan.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(part)
+    return int(state["done"])
+
+
+# ---------------------------------------------------------------- windows from trained models
+
+Sampler = Callable[[Batch], Tensor]
+
+
+@torch.no_grad()
+def sample(gan: GAN, batch: Batch, stream: torch.Generator) -> Tensor:
+    """Generated windows (b, l) under the conditions of a batch, at full length."""
+    generator = gan.generator.eval()
+    z = generator.noise(len(batch.x), batch.x.shape[1], stream).to(batch.x.device)
+    generated = generator(batch.phi, batch.series, z, 1.0, context_of(batch))
+    generator.train()
+    return generated
+
+
+def sampler_of(gan: GAN, seed: int) -> Sampler:
+    """A function from conditions to generated windows, with its own noise."""
+    stream = torch.Generator().manual_seed(seed)
+    return lambda batch: sample(gan, batch, stream).cpu()
+
+
+def bootstrap_sampler(windows: Windows, part: str, seed: int) -> Sampler:
+    """The bootstrap with the weekly profile and donors of a part of the panel."""
+    torch.manual_seed(seed)
+    windows = windows.to(torch.device("cpu"))
+    starts, known = windows.starts[part], torch.zeros_like(windows.values, dtype=torch.bool)
+    for step in range(windows.length):
+        known[starts[:, 0], starts[:, 1] + step] = True
+    profile = weekly_profile(windows.values, windows.week, known)
+    return lambda batch: bootstrap(
+        profile, windows.week, windows.values, batch.series.cpu(), batch.hours.cpu(), starts, windows.length
+    )
+
+
+def largest_gamma(gan: GAN) -> float:
+    """The largest |gamma| of the generator's attention layers; 0 without attention."""
+    gammas = [float(part.gamma.detach().abs()) for part in gan.generator.modules() if isinstance(part, Attention)]
+    return max(gammas, default=0.0)
+
+
+# ---------------------------------------------------------------- snapshots of one training, for the figures
+
+
+@dataclass
+class Snapshots:
+    """What PSA-GAN generates during training under the conditions of `batch`, from the same noise z (b, 8, 1).
+
+    levels: (real pooled, generated), each (b, 8 * 2^k), at the end of each level. before (b, l): before the last level,
+    upsampled. fades: initialization of the skip layer -> one (b, l) for each of ALPHAS. gan: the trained networks.
+    """
+
+    batch: Batch
+    z: Tensor
+    levels: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    before: Tensor = field(default_factory=lambda: torch.empty(0))
+    fades: dict[str, list[Tensor]] = field(default_factory=dict)
+    gan: GAN | None = None
+
+
+@torch.no_grad()
+def generate(generator: BaseGenerator, batch: Batch, z: Tensor, hours: int, alpha: float = 1.0) -> Tensor:
+    """Windows (b, hours) of a copy of the generator, which itself is not changed."""
+    return deepcopy(generator).eval()(pool_batch(batch, hours)[1], batch.series, z, alpha)
+
+
+def fit_with_snapshots(windows: Windows, part: str, config: GANConfig, seed: int, count: int = 3) -> Snapshots:
+    """Train PSA-GAN once and keep what it generates for `count` windows of that part at each level."""
+    batch = windows.draw(part, count, torch.Generator().manual_seed(seed))
+    shots = Snapshots(batch, torch.randn(count, 8, 1, generator=torch.Generator().manual_seed(seed)))
+
+    def callback(gan: GAN, stage: Stage, step: int) -> None:
+        if step == 0 and stage.level:
+            add_level(shots, gan.generator, windows.length >> (level_of(windows.length) - stage.level + 1))
+            if stage is gan.stages[-1] and isinstance(gan.generator, Generator):
+                add_fades(shots, gan.generator, seed)
+
+    shots.gan = fit(PSA, windows, part, config, seed, callback)
+    add_level(shots, shots.gan.generator, windows.length)
+    return shots
+
+
+def add_level(shots: Snapshots, generator: BaseGenerator, hours: int) -> None:
+    """Keep the real and the generated windows at this length."""
+    shots.levels.append((pool_batch(shots.batch, hours)[0], generate(generator, shots.batch, shots.z, hours)))
+
+
+def add_fades(shots: Snapshots, generator: Generator, seed: int) -> None:
+    """Keep the output while the last level fades in, with the skip layer as it is and randomly initialized."""
+    hours = shots.batch.x.shape[1]
+    random = with_random_skip(generator, level_of(hours), seed)
+    shots.before = upsample(generate(generator, shots.batch, shots.z, hours // 2))
+    for name, net in {"skip starts as the identity": generator, "skip starts at random": random}.items():
+        shots.fades[name] = [generate(net, shots.batch, shots.z, hours, alpha) for alpha in ALPHAS]
+
+
+def example_by_hand() -> dict[str, Tensor]:
+    """The lesson's example: eight hours, averages of pairs, these upsampled, and a new level fading in."""
+    window = torch.tensor([[2.0, 4.0, 6.0, 8.0, 7.0, 5.0, 3.0, 1.0]])
+    new = torch.tensor([[2.0, 3.0, 6.0, 9.0, 7.0, 6.0, 2.0, 1.0]])
+    previous = upsample(pool(window))
+    fades = {f"alpha {alpha:g}": alpha * new + (1 - alpha) * previous for alpha in ALPHAS}
+    return {"window": window, "pooled": pool(window), "upsampled": previous, **fades}

