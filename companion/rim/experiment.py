@@ -1,271 +1,170 @@
-"""The experiment: one matrix, read along rows and columns, with every activity; then matching under exposure bounds."""
+"""The experiment: both rankings of every relevance times every activity, then matching under an exposure guarantee."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from companion.lab.config import BaseConfig, TrainConfig
 from companion.lab.evidence import Measurement
-from companion.lab.config import BaseConfig
-from companion.lab.config import Study
-from companion.rim import arms, matching, speed
-from companion.rim.arms import (
-    ACTIVITIES,
-    ALS,
-    EMA_CHOSEN,
-    GRU,
-    HAWKES,
-    HP,
-    NONE,
-    SHUFFLED,
-    TRANSFORMER,
-    Choices,
-    Clock,
-    Task,
-)
-from companion.rim.baselines import ALSRecipe
-from companion.rim.matching import Exposure
-from companion.rim.method import Recipe, Training, precision, top_columns, top_rows
-from companion.rim.split import Half
+from companion.rim import matching, method, training
+from companion.rim.data import ExperimentData, Half, load_data, most_popular
+from companion.rim.training import ACTIVITIES, ALS, GRU, HP, NONE, RAW, SHUFFLED, TOP_K, TRANSFORMER
 
 TEST = "test"
 ITEMREC, USERREC = "ItemRec precision", "UserRec precision"
-RAW = "ALS, raw"
-TOP_K, DUAL_P, DUAL_S, GREEDY_P, GREEDY_S, MISPLACED = (
-    "top k", "dual, relevance", "dual, RIM", "greedy, relevance", "greedy, RIM", "dual, RIM, prices shuffled",
-)  # fmt: skip
-RECIPES: dict[str, list[Any]] = {
-    GRU: [Recipe(lr, epochs) for lr in (6e-3, 1.2e-2, 2.4e-2) for epochs in (2, 4)],
-    TRANSFORMER: [Recipe(lr, epochs) for lr in (1e-3, 3e-3, 6e-3) for epochs in (2, 4)],
-    ALS: [ALSRecipe(factors, weight) for factors in (8, 16, 32) for weight in (3.0, 30.0)],
-}
-FIRST: dict[str, Any] = {
-    GRU: Recipe(1.2e-2, 4),
-    TRANSFORMER: Recipe(3e-3, 4),
-    ALS: ALSRecipe(16, 30.0),
-}  # while powers and clocks are tried
-POWERS = {
-    GRU: (0.01, 0.3, 0.5, 0.7, 1.0, 1.5),
-    TRANSFORMER: (0.01, 0.3, 0.5, 0.7, 1.0, 1.5),
-    ALS: (0.01, 2.0, 4.0, 6.0, 10.0, 20.0),
-}
-CLOCKS: dict[str, tuple[str, tuple[float, ...]]] = {
-    EMA_CHOSEN: ("ema", (0.01, 0.03, 0.1, 0.3, 1.0, 30.0)),
-    HAWKES: ("hawkes_smallest", (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)),
-    HP: ("ridge", (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0)),
-}
+SHORTFALL, RELATIVE = "shortfall", "relative precision"
+SMALL: dict[str, Any] = {
+    "hidden_dim": 16, "max_length": 16, "em_steps": 20, "guaranteed_items": 60, "items_per_state": 1,
+    "epsilons": (1e-2,), "price_iterations": 5,
+}  # fmt: skip
+SHORT = {**SMALL, "train.GRU.epochs": 1, "train.transformer.epochs": 1}
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """All sizes of the lesson. What was chosen was chosen on the halves that give no evidence (see `choose`)."""
+    """All sizes of the lesson. What was tuned was tuned on the first halves of the histories (see `studies.tune`)."""
 
-    seeds: int = 7
-    data: str = "ml100k"
-    half: Half = "second"
-    clean: bool = False
-    networks: tuple[str, ...] = (GRU,)
-    training: Training = Training()
-    clock: Clock = Clock()
-    choices: Choices = Choices(
-        gru=Recipe(0.024, 4), transformer=Recipe(6e-3, 4), als=ALSRecipe(32, 3.0),
-        gru_power=1.5, transformer_power=1.0, als_power=4.0,
-    )  # fmt: skip
-    promised: int = 300
-    places: int = 3
-    exposures: tuple[int, ...] = (3,)
-    levels: tuple[float, ...] = (1e-2, 1e-3, 1e-4)
-    iterations: int = 40
+    seeds: int = 7  # how many seeds are run
+    data: str = "ml100k"  # "ml100k", "ml_latest_small" or "ml1m"
+    half: Half = "second"  # half of each user's events: "second", or "first" for tuning and pilot run
+    exclude_future: bool = False  # train relevance on events before the state in group A too, not in B alone
+    networks: tuple[str, ...] = (GRU,)  # relevance models that are trained: "GRU", "transformer"
+    hidden_dim: int = 48  # width of the relevance models
+    num_layers: int = 1  # layers of the GRU
+    max_length: int = 64  # events of a history that the relevance models read, the last ones
+    train: dict[str, TrainConfig] = field(
+        default_factory=lambda: {
+            GRU: TrainConfig(lr=0.024, epochs=4, batch_size=64, dropout=0.2),
+            TRANSFORMER: TrainConfig(lr=6e-3, epochs=4, batch_size=64, dropout=0.2),
+        }
+    )  # training of each relevance model
+    als_factors: int = 32  # factors of the matrix factorization
+    als_weight: float = 3.0  # confidence of a seen pair, beyond that of an unseen one
+    power: dict[str, float] = field(
+        default_factory=lambda: {GRU: 1.5, TRANSFORMER: 1.0, ALS: 4.0}
+    )  # p(y | x) is raised to this power and normalized again
+    smallest_scale: float = 1e-3  # smallest time scale of HP, in horizons
+    hawkes_smallest_scale: float = 0.1  # smallest time scale of Hawkes, in horizons
+    largest_scale: float = 10.0  # largest time scale of both, in horizons
+    num_scales: int = 9  # time scales of both
+    em_steps: int = 100  # EM steps that fit their weights
+    ridge: float = 0.0  # L2 regularization of HP
+    ema_scale: float = 0.1  # tuned time scale of the exponentially decayed count (EMA), in horizons
+    guaranteed_items: int = 300  # items with an exposure guarantee, the most popular ones
+    items_per_state: int = 3  # items shown to each state in the matching
+    min_exposures: tuple[int, ...] = (3,)  # guarantees that are tried: states that each item is shown to at least
+    epsilons: tuple[float, ...] = (1e-2, 1e-3, 1e-4)  # smoothing of the dual, from coarse to fine
+    price_iterations: int = 40  # iterations of L-BFGS-B at each smoothing
+    runtime_sizes: tuple[tuple[int, int], ...] = (
+        (1_000, 1_000),
+        (10_000, 1_000),
+        (10_000, 10_000),
+        (100_000, 10_000),
+    )  # users and items of the matrices whose runtime is measured
 
     SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ci": {
-            "seeds": 1, "training": Training(width=16, longest=16), "clock": Clock(steps=20), "promised": 60,
-            "places": 1, "levels": (1e-2,), "iterations": 5, "choices": Choices(gru=Recipe(1.2e-2, 1)),
+            **SMALL, "seeds": 1, "train.GRU.lr": 1.2e-2, "train.GRU.epochs": 1, "als_factors": 16, "als_weight": 30.0,
+            "power": {GRU: 1.0, TRANSFORMER: 1.0, ALS: 5.0},
         },
-        "study": {"seeds": 12, "networks": (GRU, TRANSFORMER), "exposures": (1, 2, 3, 4)},
+        "study": {"seeds": 12, "networks": (GRU, TRANSFORMER), "min_exposures": (1, 2, 3, 4)},
         "paper": {
-            "seeds": 10, "data": "ml1m", "networks": (GRU, TRANSFORMER), "promised": 3706, "places": 38,
-            "exposures": (3, 30),
-            "training": Training(width=128, layers=2, dropout=0.0, longest=256, batch=64, amp=True),
-            "clock": Clock(smallest=1e-6, kernels=50, steps=500, ridge=1e-3),
-            "choices": Choices(gru=Recipe(3e-3, 20), transformer=Recipe(1e-3, 20)),
+            "seeds": 10, "data": "ml1m", "networks": (GRU, TRANSFORMER), "hidden_dim": 128, "num_layers": 2,
+            "max_length": 256, "als_factors": 16, "als_weight": 30.0,
+            "train": {
+                GRU: TrainConfig(lr=3e-3, epochs=20, batch_size=64, amp=True),
+                TRANSFORMER: TrainConfig(lr=1e-3, epochs=20, batch_size=64, amp=True),
+            },
+            "power": {GRU: 1.0, TRANSFORMER: 1.0, ALS: 5.0}, "smallest_scale": 1e-6, "num_scales": 50, "em_steps": 500,
+            "ridge": 1e-3, "guaranteed_items": 3706, "items_per_state": 38, "min_exposures": (3, 30),
         },
     }  # fmt: skip
-
-    def recipes(self) -> dict[str, tuple[Recipe, float]]:
-        """Network -> its recipe, and the power of its probabilities."""
-        chosen = self.choices
-        known = {GRU: (chosen.gru, chosen.gru_power), TRANSFORMER: (chosen.transformer, chosen.transformer_power)}
-        return {name: known[name] for name in self.networks}
+    REDUCED: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ci": {}, "study": SHORT}
 
 
-# ---------------------------------------------------------------- two readings
+# ---------------------------------------------------------------- metrics
 
 
-def item_rec(task: Task, log_p: Tensor, activity: Tensor) -> float:
-    """ItemRec precision, events per hundred recommendations."""
-    return precision(task.targets, top_rows(task.table(log_p, activity), task.k, task.film_order))
+def item_rec(data: ExperimentData, log_p: Tensor, activity: Tensor) -> float:
+    """ItemRec precision, events per hundred recommendations: log_p (U, num_items), activity (U,)."""
+    scores = data.log_scores(log_p, activity)
+    return method.precision(data.targets, method.top_rows(scores, data.k, data.item_order))
 
 
-def user_rec(task: Task, log_p: Tensor, activity: Tensor) -> float:
-    """UserRec precision, events per hundred recommendations."""
-    return precision(task.targets, top_columns(task.table(log_p, activity), task.c, task.state_order))
+def user_rec(data: ExperimentData, log_p: Tensor, activity: Tensor) -> float:
+    """UserRec precision, events per hundred selected states: log_p (U, num_items), activity (U,)."""
+    scores = data.log_scores(log_p, activity)
+    return method.precision(data.targets, method.top_columns(scores, data.c, data.state_order))
 
 
-def named(relevance: str, activity: str) -> str:
-    """The name of an arm."""
+def method_name(relevance: str, activity: str = NONE) -> str:
+    """The display name of a relevance times an activity."""
     return relevance if activity == NONE else f"{relevance} x {activity}"
 
 
-def readings(
-    task: Task, relevance: Mapping[str, Tensor], activity: Mapping[str, Tensor], seed: int
+def guarantee_name(least: int) -> str:
+    """The display name of the setting in which each item is guaranteed `least` states."""
+    return f"{least} states per item"
+
+
+def row_and_column_rankings(
+    data: ExperimentData, relevance: Mapping[str, Tensor], activity: Mapping[str, Tensor], seed: int
 ) -> list[Measurement]:
-    """Both precisions of every relevance with every activity; the shuffled one with the networks alone."""
+    """Both precisions of every relevance, (U, num_items) each, with every activity, (U,) each."""
     return [
-        Measurement(metric, named(r, a), TEST, seed, read(task, log_p, rate))
+        Measurement(metric, method_name(r, a), TEST, seed, precision(data, log_p, factor))
         for r, log_p in relevance.items()
-        for a, rate in activity.items()
-        for metric, read in ((ITEMREC, item_rec), (USERREC, user_rec))
+        for a, factor in activity.items()
+        for metric, precision in ((ITEMREC, item_rec), (USERREC, user_rec))
     ]
 
 
-def calibration(task: Task, activity: Mapping[str, Tensor], seed: int) -> list[Measurement]:
-    """100 x Spearman correlation of each activity with the events to come; expected over observed events of HP."""
-    after = task.split.after[task.states].double().cpu()
-    rows = [
-        Measurement("rank correlation", name, TEST, seed, 100 * float(spearmanr(rate[task.states].cpu(), after)[0]))
-        for name, rate in activity.items()
-        if name != NONE
-    ]
-    for name, group in (("fitted states", task.split.group_a), (TEST, ~task.split.group_a)):
-        ratio = float(activity[HP][group].sum() / task.split.after[group].sum())
-        rows.append(Measurement("expected over observed", HP, name, seed, ratio))
-    return rows
+def activity_forecasts(data: ExperimentData, activity: Mapping[str, Tensor], seed: int) -> list[Measurement]:
+    """100 x Spearman correlation of each activity with the window's events; expected over observed events of HP."""
+    observed = data.split.events_after[data.states].double().cpu()
+    measurements = []
+    for name, predicted in activity.items():
+        if name != NONE:
+            correlation = float(spearmanr(predicted[data.states].cpu(), observed)[0])
+            measurements.append(Measurement("rank correlation", name, TEST, seed, 100 * correlation))
+    for setting, users in (("fitted states", data.split.group_a), (TEST, ~data.split.group_a)):
+        ratio = float(activity[HP][users].sum() / data.split.events_after[users].sum())
+        measurements.append(Measurement("expected over observed", HP, setting, seed, ratio))
+    return measurements
 
 
-# ---------------------------------------------------------------- matching
-
-
-def policies(
-    past: Task, fresh: Task, log_p: Tensor, rate: Tensor, config: Config, least: int, seed: int
-) -> dict[str, Tensor]:
-    """Who is shown what, (n, m) bool, by each policy; prices are learnt on `past` and serve `fresh`."""
-    unit, order = torch.ones_like(rate), fresh.film_order
-    found = {TOP_K: top_rows(fresh.table(log_p, unit), fresh.k, order)}
-    for dual, greedy, activity in ((DUAL_P, GREEDY_P, unit), (DUAL_S, GREEDY_S, rate)):
-        now, learnt = fresh.table(log_p, activity).exp(), learn(past, log_p, activity, config, least)
-        found[dual] = matching.serve(now, learnt, fresh.seen, fresh.k, order)
-        found[greedy] = matching.greedy(now.masked_fill(fresh.seen, -torch.inf), fresh.k, Exposure(least))
-        if dual == DUAL_S:
-            mixed = learnt[torch.randperm(len(learnt), generator=torch.Generator().manual_seed(seed)).to(learnt.device)]
-            found[MISPLACED] = matching.serve(now, mixed, fresh.seen, fresh.k, order)
-    return found
-
-
-def learn(past: Task, log_p: Tensor, activity: Tensor, config: Config, least: int) -> Tensor:
-    """Prices of the films, (m,), from past states; what a state has seen is worth nothing to it."""
-    scores = past.table(log_p, activity).exp()
-    return matching.prices(scores, past.k, Exposure(least), config.levels, config.iterations)
-
-
-def promises(task: Task, log_p: Tensor, rate: Tensor, config: Config, seed: int) -> list[Measurement]:
-    """Shortfall, precision, and precision kept (per cent of plain top k) of every policy at every promise."""
-    rows = []
-    for least in config.exposures:
-        past, fresh = arms.most_trained(task, config.promised, config.places)
-        found = policies(past, fresh, log_p, rate, config, least, seed)
-        plain = precision(fresh.targets, found[TOP_K])
-        for name, chosen in found.items():
-            seen = precision(fresh.targets, chosen)
-            values = {
-                "shortfall": matching.shortfall(chosen, least),
-                ITEMREC: seen,
-                "precision kept": 100 * seen / plain,
-            }
-            rows += [Measurement(metric, name, promise(least), seed, value) for metric, value in values.items()]
-    return rows
-
-
-def promise(least: int) -> str:
-    """The name of a setting."""
-    return f"{least} states a film"
+def exposure_guarantees(
+    data: ExperimentData, log_p: Tensor, activity: Tensor, config: Config, seed: int
+) -> list[Measurement]:
+    """Shortfall, precision, and precision in percent of plain top k, of every policy under every guarantee."""
+    measurements = []
+    past, test = most_popular(data, config.guaranteed_items, config.items_per_state)
+    for least in config.min_exposures:
+        policies = training.assign(past, test, log_p, activity, config, least, seed)
+        plain = method.precision(test.targets, policies[TOP_K])
+        for name, chosen in policies.items():
+            precision = method.precision(test.targets, chosen)
+            values = {SHORTFALL: matching.shortfall(chosen, least), ITEMREC: precision}
+            values[RELATIVE] = 100 * precision / plain
+            setting = guarantee_name(least)
+            measurements += [Measurement(metric, name, setting, seed, value) for metric, value in values.items()]
+    return measurements
 
 
 def experiment(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """All arms on this seed's groups: both readings, calibration, and matching under a promised exposure."""
-    task = arms.draw(config.data, config.half, seed, device)
-    activity = arms.activities(task.split, config.clock, seed)
-    relevance, raw = arms.relevances(task.split, config.recipes(), config.choices, config.training, seed, config.clean)
-    rows = readings(task, relevance, {name: activity[name] for name in ACTIVITIES}, seed)
-    rows += readings(task, {GRU: relevance[GRU]}, {SHUFFLED: activity[SHUFFLED]}, seed)
-    rows += readings(task, {RAW: raw}, {NONE: activity[NONE]}, seed)
-    rows += calibration(task, activity, seed)
-    return rows + promises(task, relevance[GRU], activity[HP], config, seed)
-
-
-# ---------------------------------------------------------------- how it was chosen
-
-
-def choose(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """Every candidate on the halves that give no evidence: recipes by ItemRec, powers and clocks by UserRec."""
-    task, rows = arms.draw(config.data, config.half, seed, device), []
-    one, hp = torch.ones_like(task.split.times[:, 0]), arms.activities(task.split, config.clock, seed)[HP]
-    for name, candidates in RECIPES.items():
-        for recipe in candidates:
-            value = item_rec(task, _relevance(task, name, recipe, config.training, seed), one)
-            rows.append(Measurement(ITEMREC, name, str(recipe), seed, value))
-        base = _relevance(task, name, FIRST[name], config.training, seed)
-        for power in POWERS[name]:
-            value = user_rec(task, arms.powered(base, power), hp)
-            rows.append(Measurement(USERREC, f"{name}, power", f"{power:g}", seed, value))
-    base = _relevance(task, GRU, FIRST[GRU], config.training, seed)
-    for name, (field, values) in CLOCKS.items():
-        for value in values:
-            rate = arms.activities(task.split, Clock(**{**config.clock._asdict(), field: value}), seed)[name]
-            rows.append(Measurement(USERREC, name, f"{value:g}", seed, user_rec(task, base, rate)))
-    return rows
-
-
-def _relevance(task: Task, name: str, recipe: Any, training: Training, seed: int) -> Tensor:
-    if name == ALS:
-        return arms.factorise(task.split, recipe, seed)
-    return arms.network(task.split, name, recipe, training, seed)
-
-
-def _recipe(config: Config, name: str) -> Any:
-    return {GRU: config.choices.gru, TRANSFORMER: config.choices.transformer, ALS: config.choices.als}[name]
-
-
-def chosen(config: Config) -> dict[str, str]:
-    """Arm -> the candidate that the configuration uses, in words."""
-    c, powers = config.choices, {GRU: config.choices.gru_power, TRANSFORMER: config.choices.transformer_power}
-    found = {name: str(_recipe(config, name)) for name in RECIPES}
-    found |= {f"{name}, power": f"{power:g}" for name, power in (powers | {ALS: c.als_power}).items()}
-    return found | {name: f"{getattr(config.clock, field):g}" for name, (field, _) in CLOCKS.items()}
-
-
-def cost(config: Config, seed: int, device: torch.device) -> list[Measurement]:
-    """CPU seconds and memory of the blocked scorer against the size of the matrix."""
-    return speed.growth(seed)
-
-
-LAPTOP, STUDY = Config.at("laptop"), Config.at("study")
-FURTHER = {
-    "choice": Study(choose, replace(LAPTOP, half="first", choices=Choices(), clock=Clock(), seeds=3), first_seed=100),
-    "rehearsal": Study(experiment, replace(LAPTOP, half="first", seeds=12), first_seed=200),
-    "clean": Study(experiment, replace(LAPTOP, clean=True, seeds=10)),
-    "latest-small": Study(experiment, replace(LAPTOP, data="ml_latest_small", seeds=5)),
-    "cost": Study(cost, replace(LAPTOP, seeds=1)),
-}
-
-# What is cut for the runs that the tests repeat.
-SMALL = {name: value for name, value in Config.SIZES["ci"].items() if name not in ("seeds", "choices")}
-SHORT = {**SMALL, "choices": LAPTOP.choices._replace(gru=Recipe(0.024, 1), transformer=Recipe(6e-3, 1))}
-REDUCED = {
-    "ci": {}, "study": SHORT, "choice": SMALL, "rehearsal": SHORT, "clean": SHORT, "latest-small": SHORT, "cost": {},
-}  # fmt: skip
+    """All methods on this seed's groups: both rankings, activity as a forecast, matching under a guarantee."""
+    data = load_data(config.data, config.half, seed, device)
+    activity = training.activities(data.split, config, seed)
+    relevance, raw = training.relevances(data.split, config, seed)
+    compared = {name: activity[name] for name in ACTIVITIES}
+    measurements = row_and_column_rankings(data, relevance, compared, seed)
+    measurements += row_and_column_rankings(data, {GRU: relevance[GRU]}, {SHUFFLED: activity[SHUFFLED]}, seed)
+    measurements += row_and_column_rankings(data, {RAW: raw}, {NONE: activity[NONE]}, seed)
+    measurements += activity_forecasts(data, activity, seed)
+    return measurements + exposure_guarantees(data, relevance[GRU], activity[HP], config, seed)
