@@ -109,7 +109,7 @@ def forest_plot(rows: Sequence[tuple[str, Finding, float | None]], unit: str) ->
     a word at the right, so that the plot can be read without color.
     """
     figure, ax = new_figure(width=7.6, height=0.75 + 0.48 * len(rows))
-    for height, (label, finding, paper) in enumerate(reversed(rows)):
+    for height, (_, finding, paper) in enumerate(reversed(rows)):
         marker, color = VERDICT_MARKS.get(finding.verdict, ("s", "0.6"))
         if np.isfinite([finding.mean, finding.low, finding.high]).all():
             ax.plot([finding.low, finding.high], [height, height], "-", color=color, lw=2)
@@ -120,7 +120,8 @@ def forest_plot(rows: Sequence[tuple[str, Finding, float | None]], unit: str) ->
             ax.plot(paper, height, marker="|", ms=14, mew=2.5, color="C2", linestyle="none")
         ax.annotate(finding.verdict, (1.01, height), xycoords=("axes fraction", "data"), va="center", color=INK)
     ax.axvline(0, color="0.7", lw=1, zorder=0)
-    labels = [label.replace(" vs. ", "\nvs. ") if len(label) > LONG_LABEL else label for label, _, _ in reversed(rows)]
+    shorten = {True: "\nvs. ", False: " vs. "}
+    labels = [label.replace(" vs. ", shorten[len(label) > LONG_LABEL]) for label, _, _ in reversed(rows)]
     ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", visible=False)
@@ -139,9 +140,8 @@ def diagram(
 ) -> Figure:
     """A method as boxes and arrows, in the course's one style; it reads without color.
 
-    boxes: name -> (x, y, text), the center in units of one box width and one box height, y upwards. arrows: (from, to,
-    label). Boxes in `trained` have a thick frame and a white face, those in `frozen` a dashed frame and a gray face; all
-    others (data and numbers) have a thin frame.
+    boxes: name -> (x, y, text), the center in units of about one box, y upwards. arrows: (from, to, label). Boxes in
+    `trained` have a thick frame, those in `frozen` a dashed frame and a gray face, all others (data) a thin frame.
     """
     figure, ax = new_figure(width=width, height=height)
     figure.set_layout_engine("none")

@@ -5,4 +5,4 @@
 """
 
 from companion.psa_gan import baselines, checks, data, evaluation, figures, method, studies, training
-from companion.psa_gan.experiment import Config, experiment
+from companion.psa_gan.experiment import REAL, WINDOWS, Config, evaluation_data, experiment

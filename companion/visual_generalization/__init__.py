@@ -8,11 +8,10 @@ from companion.visual_generalization import (
     checks,
     data,
     evaluation,
-    experiment,
     figures,
     method,
     models,
     studies,
     training,
 )
-from companion.visual_generalization.experiment import Config
+from companion.visual_generalization.experiment import Config, experiment, trained
