@@ -18,7 +18,7 @@ from rich.table import Table
 
 from companion.course import lessons
 from companion.course.lessons import Notebook
-from companion.lab import Claim, Lesson, judge, load_record
+from companion.lab import Claim, Lesson, evaluate, load_record
 from companion.lab.evidence import FAILS, HOLDS, OPEN, SOURCES, bound
 
 NONE, NOT_RUN, NOT_STATED = "none", "not run", "not stated yet"
@@ -73,7 +73,7 @@ def rows(folder: Path) -> list[Row]:
 def _rows_of(lesson: Lesson, path: Path) -> list[Row]:
     found = verdicts(lessons.read_notebook(path)) if path.is_file() else {}
     study = load_record(lesson.name).runs.get("study")
-    stored = {c.id: judge(c, study.measurements, "study").verdict if study else NONE for c in lesson.claims}
+    stored = {c.id: evaluate(c, study.measurements, "study").verdict if study else NONE for c in lesson.claims}
     return [Row(lesson, claim, found.get(claim.id, NOT_RUN), stored[claim.id]) for claim in lesson.claims]
 
 

@@ -1,7 +1,7 @@
 """What a notebook stands on: configuration, evidence, exercises, figures, and `Lab`, the object that binds them."""
 
 from companion.lab.config import SCALES, BaseConfig, Study, TrainConfig
-from companion.lab.evidence import Claim, Judgement, Measurement, judge, values
+from companion.lab.evidence import Claim, Evaluation, Measurement, evaluate, values
 from companion.lab.exercises import Exercise, NotYet, require_close
 from companion.lab.lesson import Lesson, load_lesson
 from companion.lab.notebook import Lab
@@ -11,8 +11,8 @@ __all__ = [
     "SCALES",
     "BaseConfig",
     "Claim",
+    "Evaluation",
     "Exercise",
-    "Judgement",
     "Lab",
     "Lesson",
     "Measurement",
@@ -20,7 +20,7 @@ __all__ = [
     "Record",
     "Study",
     "TrainConfig",
-    "judge",
+    "evaluate",
     "load_lesson",
     "load_record",
     "require_close",

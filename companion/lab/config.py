@@ -7,6 +7,7 @@ import io
 import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from companion.errors import CompanionError
@@ -95,11 +96,10 @@ class Study:
         return replace(self, config=self.config.override(seeds=1, **self.reduced), reduced={})
 
 
-
 def _changed(holder: Any, path: list[str], value: Any, name: str) -> Any:
     """A copy of a dataclass or dictionary in which the value at `path` is another."""
     first, rest = path[0], path[1:]
-    known = holder if isinstance(holder, Mapping) else {each.name: getattr(holder, each.name) for each in fields(holder)}
+    known = holder if isinstance(holder, Mapping) else vars(holder)
     if first not in known:
         raise CompanionError(f"There is no setting {name!r}: {first!r} is not among {', '.join(map(str, known))}.")
     old = known[first]
@@ -132,10 +132,12 @@ def _trailing_comments(cls: type) -> dict[str, str]:
         source = inspect.getsource(cls)
     except (OSError, TypeError):
         return {}
-    found, name, depth = {}, "", 0
+    found: dict[str, str] = {}
+    name, depth = "", 0
     tokens = list(tokenize.generate_tokens(io.StringIO(inspect.cleandoc("\n" + source) + "\n").readline))
-    for token, following in zip(tokens, tokens[1:], strict=False):
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.string, 0) if token.type == tokenize.OP else 0
+    for token, following in pairwise(tokens):
+        if token.type == tokenize.OP:
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.string, 0)
         if token.type == tokenize.NAME and following.string == ":" and depth == 0 and token.start[1] == 4:
             name = token.string
         if token.type == tokenize.COMMENT and name and depth == 0:

@@ -78,7 +78,8 @@ def show_table(
     The page hides `folded_rows`, under the heads `folded_header`, behind the line `summary`.
     """
     below = list(folded_header or header)
-    parts = [caption, text_table(header, rows) if rows else "", text_table(below, folded_rows) if folded_rows else "", note]
+    tables = [text_table(header, rows) if rows else "", text_table(below, folded_rows) if folded_rows else ""]
+    parts = [caption, *tables, note]
     page = html_table(header, rows, caption) if rows else ""
     page += f"<p>{html.escape(note)}</p>" if note else ""
     if folded_rows:
@@ -180,13 +181,16 @@ def _import_of(name: str, module: Any) -> str:
     original = getattr(value, "__name__", name)
     if home and original == name and hasattr(sys.modules.get(home), name) and not home.startswith("companion."):
         return _import_line_in(module, name) or f"from {home} import {name}"
-    return f"from {home if home and home.startswith('companion.') and original == name else module.__name__} import {name}"
+    ours = home if home and home.startswith("companion.") and original == name else module.__name__
+    return f"from {ours} import {name}"
 
 
 def _import_line_in(module: Any, name: str) -> str:
     """The line `from X import name` as the module itself has it."""
     for node in ast.parse(inspect.getsource(module)).body:
-        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
             if (alias.asname or alias.name) == name:
                 return f"from {node.module} import {alias.name}" + (f" as {name}" if alias.asname else "")
     return ""

@@ -21,10 +21,14 @@ from scipy import stats
 
 from companion.errors import CompanionError
 
-HOLDS, FAILS, OPEN, NOT_JUDGED = "holds", "fails", "open", "not judged at this scale"
+HOLDS, FAILS, OPEN, NOT_DECIDED = "holds", "fails", "open", "not decided at this scale"
 DIVERGED, NOT_MEASURED = "training diverged", "not measured at this scale"
 KINDS = ("paired", "trend")
-SOURCES = {"paper": "claim of the paper", "article": "claim of the Amazon Science article", "course": "question of the course"}
+SOURCES = {
+    "paper": "claim of the paper",
+    "article": "claim of the Amazon Science article",
+    "course": "question of the course",
+}
 CONFIDENCE = 0.95
 
 
@@ -76,7 +80,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`direction` x (method - baseline) must exceed `margin`, in the metric's unit."""
+    """`direction` x (method - baseline) is to be above `margin`, in the metric's unit."""
 
     method: Condition
     baseline: Condition
@@ -157,7 +161,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """A claim, its findings and the verdict: the weakest of its comparisons' verdicts."""
 
     claim: Claim
@@ -168,7 +172,7 @@ class Judgement:
     def verdict(self) -> str:
         """The weakest of the verdicts on its comparisons."""
         seen = {finding.verdict for finding in self.findings}
-        order = (NOT_MEASURED, NOT_JUDGED, DIVERGED, FAILS, OPEN, HOLDS)
+        order = (NOT_MEASURED, NOT_DECIDED, DIVERGED, FAILS, OPEN, HOLDS)
         return next(verdict for verdict in order if verdict in seen)
 
     def as_dict(self) -> dict[str, Any]:
@@ -197,7 +201,7 @@ def by_seed(measurements: Iterable[Measurement], metric: str, condition: Conditi
 
 
 def values(measurements: Iterable[Measurement], metric: str, method: str, setting: str) -> np.ndarray:
-    """The values of one method in one setting, (n,) float64: one number a seed, seeds ascending."""
+    """The values of one method in one setting, (n,) float64: one number per seed, seeds ascending."""
     found = by_seed(measurements, metric, Condition(method, setting))
     return np.array([found[seed] for seed in sorted(found)])
 
@@ -220,17 +224,15 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def compare(
-    claim: Claim, comparison: Comparison, measurements: Sequence[Measurement], judged: bool = True
-) -> Finding:
+def compare(claim: Claim, comparison: Comparison, measurements: Sequence[Measurement], decided: bool = True) -> Finding:
     """Compare two conditions over their seeds."""
     values = differences(claim, comparison, measurements)
     finite = bool(np.isfinite(values).all())
     low, high = interval(values) if len(values) > 1 and finite else (float("-inf"), float("inf"))
     if not finite:
         verdict = DIVERGED
-    elif not judged:
-        verdict = NOT_JUDGED
+    elif not decided:
+        verdict = NOT_DECIDED
     else:
         verdict = HOLDS if low > comparison.margin else FAILS if high < comparison.margin else OPEN
     agree = int((values > comparison.margin).sum())
@@ -238,8 +240,8 @@ def compare(
     return Finding(*pair, comparison.margin, float(values.mean()), low, high, agree, len(values), verdict)
 
 
-def judge(claim: Claim, measurements: Iterable[Measurement], scale: str) -> Judgement:
-    """The verdict on a claim. At scale "ci" the code runs but nothing is judged.
+def evaluate(claim: Claim, measurements: Iterable[Measurement], scale: str) -> Evaluation:
+    """The verdict on a claim. At scale "ci" the code runs but nothing is evaluated.
 
     At scale "paper", where not every condition of the course is run, a comparison without measurements is
     "not measured at this scale"; anywhere else a missing measurement is an error.
@@ -249,8 +251,8 @@ def judge(claim: Claim, measurements: Iterable[Measurement], scale: str) -> Judg
         measured = {(m.metric, m.method, m.setting) for m in found}
         sides = [side for c in claim.comparisons() for side in (c.method, c.baseline)]
         if any((claim.metric, side.method, side.setting) not in measured for side in sides):
-            return Judgement(claim, scale, tuple(not_measured(c) for c in claim.comparisons()))
-    return Judgement(claim, scale, tuple(compare(claim, c, found, judged=scale != "ci") for c in claim.comparisons()))
+            return Evaluation(claim, scale, tuple(not_measured(c) for c in claim.comparisons()))
+    return Evaluation(claim, scale, tuple(compare(claim, c, found, decided=scale != "ci") for c in claim.comparisons()))
 
 
 def not_measured(comparison: Comparison) -> Finding:

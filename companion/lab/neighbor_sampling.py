@@ -1,4 +1,4 @@
-"""Uniform neighbour sampling for PyG's loaders, in plain PyTorch: PyG's own needs a compiled extension."""
+"""Uniform neighbor sampling for PyG's loaders, in plain PyTorch: PyG's own needs a compiled extension."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch_geometric.utils import coalesce, index_sort
 
 
 class NeighborSampler(BaseSampler):
-    """Up to `fanout[l]` random neighbours of each node at hop l, with replacement, repeats merged.
+    """Up to `fanout[l]` random neighbors of each node at hop l, with replacement, repeats merged.
 
     edge_index (2, E) int64 points from source to target; sampling follows edges backwards, from target to source.
     """
@@ -23,7 +23,7 @@ class NeighborSampler(BaseSampler):
         self.fanout = tuple(fanout)
 
     def sample_from_nodes(self, index: NodeSamplerInput, **_: object) -> SamplerOutput:
-        """The sampled neighbourhood; the asked nodes stand first, in the order asked."""
+        """The sampled neighborhood; the asked nodes stand first, in the order asked."""
         seeds = index.node
         edges, frontier = [], seeds
         for size in self.fanout:

@@ -20,15 +20,15 @@ from companion.lab.evidence import (
     SOURCES,
     Claim,
     Comparison,
+    Evaluation,
     Finding,
-    Judgement,
     Measurement,
     Measurements,
     bound,
     common_setting,
     condition_name,
     differences,
-    judge,
+    evaluate,
     place,
     prediction_interval,
 )
@@ -71,7 +71,7 @@ class Lab:
         self.threads = set_threads(scale)
         self.record = load_record(lesson)
         self.overridden: dict[str, Any] = {}
-        self._judged: dict[str, Judgement] = {}
+        self._evaluated: dict[str, Evaluation] = {}
         self._checked: dict[str, bool] = {}
         use_deterministic_algorithms()
         set_seed(self.seed)
@@ -91,12 +91,12 @@ class Lab:
         """
         self.config = self.config.override(**overrides)
         self.overridden |= overrides
-        self._judged.clear()
+        self._evaluated.clear()
         rows = [[name, _text(value)] for name, value in overrides.items()]
         note = "Stored results and their prediction intervals belong to the configuration before this change."
         display.show_table(["setting", "now"], rows, "Changed for this session", note)
 
-    # ---------------------------------------------------------------- measuring and judging
+    # ---------------------------------------------------------------- measuring and evaluating
 
     def run_seeds(self, experiment: Experiment) -> Measurements:
         """Run the experiment once a seed, with a progress bar; all measurements in one list, stamped."""
@@ -107,14 +107,14 @@ class Lab:
         return Measurements(rows, self.lesson.name, self.config.as_dict(), self.seeds)
 
     def claim(self, id: str, measurements: Iterable[Measurement]) -> None:
-        """Judge a claim on this session; show the numbers beside the stored results and their prediction interval."""
+        """Evaluate a claim on this session; show its numbers beside the stored ones and their prediction interval."""
         claim = self.lesson.claim(id)
         rows = self._claim_rows(claim, measurements)
-        data = {"lesson": self.lesson.name, **self._judged[id].as_dict()}
+        data = {"lesson": self.lesson.name, **self._evaluated[id].as_dict()}
         display.show_table(CLAIM_HEADER, rows, f"{id}: {claim.statement}{place(claim)}", self._claim_note(claim), data)
 
     def findings(self, ids: Sequence[str], measurements: Iterable[Measurement], caption: str) -> None:
-        """Judge several claims: one forest plot, a sentence for each, and the full table folded below.
+        """Evaluate several claims: one forest plot, a sentence for each, and the full table folded below.
 
         caption states the conclusion that the reader should draw from the plot.
         """
@@ -124,19 +124,19 @@ class Lab:
             raise CompanionError(f"findings puts {', '.join(ids)} on one axis, but their units are {sorted(units)}.")
         found = list(measurements) if not isinstance(measurements, Measurements) else measurements
         tables = [self._claim_rows(claim, found) for claim in claims]
-        judged = [self._judged[claim.id] for claim in claims]
+        evaluated = [self._evaluated[claim.id] for claim in claims]
         rows = [
             (f"{claim.id}: {_pair(claim, finding)}", finding, claim.paper_value)
-            for claim, judgement in zip(claims, judged, strict=True)
-            for finding in judgement.findings
+            for claim, evaluation in zip(claims, evaluated, strict=True)
+            for finding in evaluation.findings
         ]
         figure = plots.forest_plot(rows, units.pop())
         said = "; ".join(f"{label} {_numbers(finding)}, {finding.verdict}" for label, finding, _ in rows)
         display.show_figure(figure, f"Forest plot of {len(rows)} comparisons. {said}.", caption)
-        for claim, judgement, table in zip(claims, judged, tables, strict=True):
-            data = {"lesson": self.lesson.name, **judgement.as_dict()}
+        for claim, evaluation, table in zip(claims, evaluated, tables, strict=True):
+            data = {"lesson": self.lesson.name, **evaluation.as_dict()}
             note = f"{claim.paper} {self._claim_note(claim)}"
-            display.show_table((), (), sentence(claim, judgement), note, data, table, CLAIM_HEADER, "all numbers")
+            display.show_table((), (), sentence(claim, evaluation), note, data, table, CLAIM_HEADER, "all numbers")
 
     def check(self, id: str, error: Any) -> None:
         """A correctness check: the largest absolute `error` must stay below the check's tolerance."""
@@ -152,7 +152,8 @@ class Lab:
             rows[id] = [id, check.statement, f"error {worst:.2g}", f"{check.tolerance:g}", _passed(passed)]
         shown, hidden = [rows[id] for id in rows if id in show], [rows[id] for id in rows if id not in show]
         header = ["id", "correctness check", "largest error", "tolerance", "result"]
-        display.show_table(header, shown, "Correctness checks", folded_rows=hidden, summary=f"{len(hidden)} more checks")
+        more = f"{len(hidden)} more checks"
+        display.show_table(header, shown, "Correctness checks", folded_rows=hidden, summary=more)
 
     def scoreboard(self) -> None:
         """This lesson's verdicts (no measured number), its differences from the paper, where the results come from."""
@@ -161,7 +162,7 @@ class Lab:
             for c in self.lesson.checks
         ]
         for claim in self.lesson.claims:
-            marks = [mark(claim, judgement) for judgement in (self._judged.get(claim.id), self._stored(claim))]
+            marks = [mark(claim, evaluation) for evaluation in (self._evaluated.get(claim.id), self._stored(claim))]
             rows.append([claim.id, claim.statement, claim.source, bound(claim), *marks])
         header = ["id", "claim", "source", "margin", "this session", "stored results"]
         display.show_table(header, rows, f"{self.lesson.title}: the verdicts", self._provenance())
@@ -230,31 +231,34 @@ class Lab:
         display.show_table(["", ""], rows, title, note, folded_rows=settings, folded_header=header, summary=summary)
 
     def _claim_rows(self, claim: Claim, measurements: Iterable[Measurement]) -> list[list[str]]:
-        """Judge, publish, and return the table rows of a claim."""
+        """Evaluate, publish, and return the table rows of a claim."""
         self._require_this_session(measurements)
-        judgement = self._judged[claim.id] = judge(claim, measurements, self.config.scale)
-        self._publish(judgement.as_dict())
+        evaluation = self._evaluated[claim.id] = evaluate(claim, measurements, self.config.scale)
+        self._publish(evaluation.as_dict())
         stored = self._stored(claim)
-        then = stored.findings if stored else [None] * len(judgement.findings)
+        then = stored.findings if stored else [None] * len(evaluation.findings)
         expected = [self._prediction_interval(claim, comparison) for comparison in claim.comparisons()]
-        return [_row(claim, *row) for row in zip(judgement.findings, then, expected, strict=True)]
+        return [_row(claim, *row) for row in zip(evaluation.findings, then, expected, strict=True)]
 
     def _require_this_session(self, measurements: Iterable[Measurement]) -> None:
         """Refuse measurements that were not made by this `Lab` as it is configured now."""
         if not isinstance(measurements, Measurements):
-            raise CompanionError("Only measurements that lab.run_seeds(...) returned can be judged; these carry no stamp.")
+            raise CompanionError(
+                "Only measurements that lab.run_seeds(...) returned can be evaluated; these have no stamp."
+            )
         wanted = (self.lesson.name, self.config.as_dict(), tuple(self.seeds))
         if (measurements.lesson, measurements.config, measurements.seeds) != wanted:
             now = {"lesson": self.lesson.name, **self.config.as_dict(), "seeds": self.seeds}
             then = {"lesson": measurements.lesson, **measurements.config, "seeds": list(measurements.seeds)}
-            other = [f"{name} {then.get(name)} (now {now.get(name)})" for name in now if then.get(name) != now.get(name)]
+            changed = [name for name in now if then.get(name) != now.get(name)]
+            other = [f"{name} {then.get(name)} (now {now.get(name)})" for name in changed]
             raise CompanionError(
                 f"These measurements are of another run: {', '.join(other[:4])}; run lab.run_seeds(...) again."
             )
 
-    def _stored(self, claim: Claim) -> Judgement | None:
+    def _stored(self, claim: Claim) -> Evaluation | None:
         run = self.record.runs.get("study")
-        return judge(claim, run.measurements, "study") if run else None
+        return evaluate(claim, run.measurements, "study") if run else None
 
     def _claim_note(self, claim: Claim) -> str:
         run = self.record.runs.get("study")
@@ -263,7 +267,8 @@ class Lab:
         source = f"{SOURCES[claim.source].capitalize()}."
         if claim.ablates:
             source = f"Ablation test of {claim.ablates}: {claim.removed or 'the key component is removed'}."
-        differ = f"Differences in {claim.unit}, positive in favor of the claim; {len(self.seeds)} {_seeds(len(self.seeds))}"
+        count = f"{len(self.seeds)} {_seeds(len(self.seeds))}"
+        differ = f"Differences in {claim.unit}, positive in favor of the claim; {count}"
         return f"{source} {differ} in this session{stored}.{changed} Why this margin: {claim.why.rstrip('.')}."
 
     def _prediction_interval(self, claim: Claim, comparison: Comparison) -> tuple[float, float] | None:
@@ -323,20 +328,20 @@ class ExerciseHandle:
 # ---------------------------------------------------------------- words and numbers
 
 
-def sentence(claim: Claim, judgement: Judgement) -> str:
+def sentence(claim: Claim, evaluation: Evaluation) -> str:
     """A finding in one sentence: the claim, its verdict, the numbers, and the paper's number."""
-    numbers = "; ".join(_numbers(finding) for finding in judgement.findings)
+    numbers = "; ".join(_numbers(finding) for finding in evaluation.findings)
     paper = f"; the paper: {claim.paper_value:+g}" if claim.paper_value is not None else ""
-    return f"{claim.id}, {mark(claim, judgement)}: {claim.statement} ({numbers} {claim.unit}{paper})"
+    return f"{claim.id}, {mark(claim, evaluation)}: {claim.statement} ({numbers} {claim.unit}{paper})"
 
 
-def mark(claim: Claim, judgement: Judgement | None) -> str:
+def mark(claim: Claim, evaluation: Evaluation | None) -> str:
     """A verdict on a scoreboard; of an ablation test, whether the claim no longer holds, as expected."""
-    if judgement is None:
+    if evaluation is None:
         return "none"
-    if claim.ablates and judgement.verdict == FAILS:
+    if claim.ablates and evaluation.verdict == FAILS:
         return f"{claim.ablates} no longer holds, as expected"
-    return judgement.verdict
+    return evaluation.verdict
 
 
 def settings_rows(config: BaseConfig) -> list[list[str]]:
@@ -373,16 +378,15 @@ def memory_advice(needed_mb: int) -> str:
     return f"{free_mb} MB are free and the lesson may need {needed_mb} MB: shut down other kernels before you go on."
 
 
-def _row(
-    claim: Claim, live: Finding, stored: Finding | None, expected: tuple[float, float] | None
-) -> list[str]:
+def _row(claim: Claim, live: Finding, stored: Finding | None, expected: tuple[float, float] | None) -> list[str]:
     """One comparison: this session, the stored results, and whether the mean lies in the prediction interval."""
     then = f"{_numbers(stored)} {stored.verdict}" if stored else "none"
     range_ = "none"
     if expected:
         where = "inside" if expected[0] <= live.mean <= expected[1] else "outside"
         range_ = f"{expected[0]:+.3g} to {expected[1]:+.3g}: {where}"
-    return [_pair(claim, live), f"{live.margin:+g}", _numbers(live), f"{live.agree} of {live.n}", live.verdict, then, range_]
+    above = f"{live.agree} of {live.n}"
+    return [_pair(claim, live), f"{live.margin:+g}", _numbers(live), above, live.verdict, then, range_]
 
 
 def _pair(claim: Claim, finding: Finding) -> str:

@@ -46,7 +46,7 @@ def new_figure(
 
 
 def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Sequence[float] | np.ndarray]]) -> None:
-    """One dot a seed and a bar for the mean: `values[method][group]` holds the seeds; a legend names the methods."""
+    """One dot per seed and a bar for the mean: `values[method][group]` holds the seeds; a legend names the methods."""
     names = list(values)
     for i, (name, marker) in enumerate(zip(names, cycle(MARKERS), strict=False)):
         offset = (i - (len(names) - 1) / 2) * 0.8 / len(names)
@@ -59,7 +59,7 @@ def seed_dots(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[Seq
 
 
 def seed_rows(ax: Axes, rows: Mapping[str, Sequence[float] | np.ndarray], decimals: int = 0) -> None:
-    """A row a name, from the top: a dot a seed, and a bar and a number for the mean; `rows[name]` holds the seeds."""
+    """A row per name, from the top: a dot per seed, a bar and a number for the mean; `rows[name]` holds the seeds."""
     for height, seeds in enumerate(reversed(list(rows.values()))):
         mean = float(np.mean(seeds))
         ax.plot(seeds, [height] * len(seeds), "o", color="C0", alpha=0.4)
@@ -72,7 +72,7 @@ def seed_rows(ax: Axes, rows: Mapping[str, Sequence[float] | np.ndarray], decima
 
 
 def seed_lines(ax: Axes, x: Sequence[float], values: Mapping[str, Any], known: Sequence[str] = ()) -> None:
-    """Mean lines with a dot a seed, each line labeled at its right end: `values[name]` is (seeds, len(x)).
+    """Mean lines with a dot per seed, each line labeled at its right end: `values[name]` is (seeds, len(x)).
 
     A name has the same color, marker and dashes in every figure that is given the same list of `known` names.
     """
@@ -165,8 +165,9 @@ def diagram(
         style = {"arrowstyle": "-|>", "color": INK, "shrinkA": 3, "shrinkB": 3, "lw": 1.3}
         ax.annotate("", (x1, y1), (x0, y0), zorder=1, arrowprops=style | ends)
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-        ax.annotate(label, middle, (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=8, zorder=4,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85 * bool(label)})  # fmt: skip
+        patch = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85 * bool(label)}
+        where = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        ax.annotate(label, middle, fontsize=8, zorder=4, bbox=patch, **where)
     legend = [("thick frame: trained", trained), ("dashed frame, gray: frozen", frozen)]
     said = "    ".join(text for text, used in legend if used)
     figure.text(0.5, 0.02, said, ha="center", va="bottom", fontsize=8, color=INK)

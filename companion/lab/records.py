@@ -8,13 +8,12 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from companion.errors import CompanionError
+from companion.lab.config import SCALES, Study
 from companion.lab.evidence import Measurement
 from companion.lab.lesson import PACKAGE, folder_of
-from companion.lab.config import SCALES, Study
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,13 @@ def studies_of(lesson: str) -> dict[str, Study]:
 def reduced_studies(lesson: str) -> dict[str, Study]:
     """The reduced version of every stored study: the same code on one seed in seconds.
 
-    Of the scales, those that `Config.REDUCED` names: always "ci", and another one where it runs code that "ci" does not.
+    Of the scales, those that `Config.REDUCED` names: always "ci", and another if it runs code that "ci" does not.
     """
     package = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
     cuts = getattr(package, "REDUCED", package.Config.REDUCED)
     scales = {
-        scale: replace(study_of(lesson, scale), reduced=cuts[scale]).at_reduced_size() for scale in SCALES if scale in cuts
+        scale: replace(study_of(lesson, scale), reduced=cuts[scale]).at_reduced_size()
+        for scale in SCALES
+        if scale in cuts
     }
     return scales | {run: study.at_reduced_size() for run, study in studies_of(lesson).items()}

@@ -133,7 +133,7 @@ def memory_limit_mb() -> int:
 
 
 def cgroup_limits(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """The container's memory limits in bytes, cgroup v2 (memory.max) and v1 (memory.limit_in_bytes), own group first."""
+    """The container's memory limits in bytes, of cgroup v2 and v1, the process's own group first."""
     try:
         groups = [line.split(":", 2) for line in own.read_text("utf-8").splitlines()]
     except OSError:

@@ -39,7 +39,7 @@ def train(
 ) -> float:
     """Train `model` in place; return the best validation score, or NaN where there is no `validate`.
 
-    batches() returns the batches of one epoch, on the model's device; it is called anew each epoch, and draws its order
+    batches() returns the batches of one epoch, on the model's device; it is called once per epoch, and draws its order
     when it is called (as a DataLoader does) or from a generator of its own.
     loss_fn(model, batch) returns a scalar tensor. validate(model) returns a score, higher is better; it is asked every
     `config.eval_every` steps and after the last, in evaluation mode without gradients, and the best weights are kept.
@@ -113,7 +113,8 @@ class _Run:
         _choice(SCHEDULES, config.schedule, "schedule")
         self.step = self.epoch = self.batches_used = 0
         self.evaluated_at = -1
-        self.best_score, self.best_weights = -math.inf, None
+        self.best_score = -math.inf
+        self.best_weights: dict[str, Any] | None = None
         self.diverged = torch.zeros((), dtype=torch.bool, device=device)
         self.epoch_random_state: dict[str, Tensor] = {}
         self.resumed_at: dict[str, Any] = {}

@@ -36,7 +36,7 @@ def features(values: Any, name: str = "features", ndim: int = 2, dtype: torch.dt
 def labels(values: Any, name: str = "labels", rows: int | None = None, missing: bool = False) -> Tensor:
     """Class numbers, (N,) int64 from 0 without gaps, from (N,) or (N, 1) integers; -1 means unlabeled if `missing`.
 
-    Gaps, strings and fractions are refused with the call that mends them.
+    Gaps, strings and fractions are refused with the call that fixes them.
     """
     tensor = as_tensor(values, name)
     if tensor.ndim == 2 and tensor.shape[1] == 1:
@@ -66,8 +66,10 @@ def identifiers(values: Any, name: str, count: int | None = None) -> Tensor:
         raise CompanionError(f"{name} runs from {low} to {high}, and must run from {allowed}; renumber it with "
                              "`torch.unique(values, return_inverse=True)[1]` or `pandas.factorize`.")  # fmt: skip
     if count is None and len(torch.unique(tensor)) != high + 1:
-        raise CompanionError(f"{name} has gaps: {len(torch.unique(tensor))} different numbers up to {high}; renumber it "
-                             "with `torch.unique(values, return_inverse=True)[1]` or `pandas.factorize`.")  # fmt: skip
+        raise CompanionError(
+            f"{name} has gaps: {len(torch.unique(tensor))} different numbers up to {high}; renumber it with "
+            "`torch.unique(values, return_inverse=True)[1]` or `pandas.factorize`."
+        )
     return tensor
 
 
@@ -86,12 +88,14 @@ def shape(tensor: Tensor, name: str, wanted: Sequence[int | None]) -> Tensor:
     fits = tensor.ndim == len(wanted) and all(w is None or w == n for w, n in zip(wanted, tensor.shape, strict=True))
     if not fits:
         axes = ", ".join("any" if size is None else str(size) for size in wanted)
-        raise CompanionError(f"{name} has shape {tuple(tensor.shape)}, and must have ({axes}{',' * (len(wanted) == 1)}).")
+        raise CompanionError(
+            f"{name} has shape {tuple(tensor.shape)}, and must have ({axes}{',' * (len(wanted) == 1)})."
+        )
     return tensor
 
 
 def accuracy(scores: Tensor, targets: Tensor) -> float:
-    """Per cent of rows whose largest score, (N, classes), is the target, (N,); NaN and no rows are errors."""
+    """Percentage of rows whose largest score, (N, classes), is the target, (N,); NaN and no rows are errors."""
     if len(targets) == 0:
         raise CompanionError("The accuracy of no examples is not defined; is the mask or the validation set empty?")
     finite(scores, "scores")

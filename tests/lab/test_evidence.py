@@ -9,13 +9,13 @@ from companion.errors import CompanionError
 from companion.lab.evidence import (
     FAILS,
     HOLDS,
-    NOT_JUDGED,
+    NOT_DECIDED,
     OPEN,
     Arm,
     Claim,
     Measurement,
     interval,
-    judge,
+    evaluate,
     usual_range,
 )
 
@@ -38,14 +38,14 @@ def runs(method, values, setting="all"):
     [([15, 15.5, 14.8], HOLDS), ([11, 11.2, 10.9], FAILS), ([10, 14, 13], OPEN), ([9, 8.5, 8.8], FAILS)],
 )
 def test_verdict_follows_the_interval(a, verdict):
-    result = judge(claim(), runs("a", a) + runs("b", [10, 10, 10]), "laptop")
+    result = evaluate(claim(), runs("a", a) + runs("b", [10, 10, 10]), "laptop")
     assert result.verdict == verdict
 
 
 def test_the_difference_is_taken_seed_by_seed():
     # both arms swing by 20 points together; only the pairing shows the steady 3
     swing = [10, 30, 50]
-    result = judge(
+    result = evaluate(
         claim(), runs("a", [v + 3 + e for v, e in zip(swing, (0, 0.1, -0.1), strict=True)]) + runs("b", swing), "study"
     )
     assert result.verdict == HOLDS
@@ -54,30 +54,30 @@ def test_the_difference_is_taken_seed_by_seed():
 
 def test_ci_is_never_judged_and_one_seed_is_open():
     rows = runs("a", [20, 20]) + runs("b", [10, 10])
-    assert judge(claim(), rows, "ci").verdict == NOT_JUDGED
-    assert judge(claim(), runs("a", [20]) + runs("b", [10]), "laptop").verdict == OPEN
+    assert evaluate(claim(), rows, "ci").verdict == NOT_DECIDED
+    assert evaluate(claim(), runs("a", [20]) + runs("b", [10]), "laptop").verdict == OPEN
 
 
 def test_not_a_number_fails():
-    assert judge(claim(), runs("a", [20, float("nan")]) + runs("b", [10, 10]), "laptop").verdict == FAILS
+    assert evaluate(claim(), runs("a", [20, float("nan")]) + runs("b", [10, 10]), "laptop").verdict == FAILS
 
 
 def test_direction_lower_turns_the_difference():
     rows = runs("a", [5, 5.1, 4.9]) + runs("b", [10, 10, 10])
-    assert judge(claim(direction="lower"), rows, "laptop").verdict == HOLDS
+    assert evaluate(claim(direction="lower"), rows, "laptop").verdict == HOLDS
 
 
 def test_the_weakest_comparison_decides():
     rows = runs("a", [20, 20.1, 20]) + runs("b", [10, 10, 10]) + runs("c", [19, 19.1, 19])
-    assert judge(claim(against={"b": 2.0, "c": 2.0}), rows, "laptop").verdict == FAILS
+    assert evaluate(claim(against={"b": 2.0, "c": 2.0}), rows, "laptop").verdict == FAILS
 
 
 def test_trend_needs_every_step():
     steps = [runs("a", values, s) for s, values in (("0", [9, 9.1, 9]), ("1", [7, 7.2, 7.1]), ("2", [6, 6.1, 5.9]))]
     falling = claim(kind="trend", direction="lower", against=None, method="", along=["a @ 0", "a @ 1", "a @ 2"])
-    assert judge(falling, [row for step in steps for row in step], "laptop").verdict == HOLDS
+    assert evaluate(falling, [row for step in steps for row in step], "laptop").verdict == HOLDS
     back = claim(kind="trend", direction="lower", against=None, method="", along=["a @ 0", "a @ 2", "a @ 1"])
-    assert judge(back, [row for step in steps for row in step], "laptop").verdict == FAILS
+    assert evaluate(back, [row for step in steps for row in step], "laptop").verdict == FAILS
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_trend_needs_every_step():
 )
 def test_gaps_and_doubles_are_named(rows, says):
     with pytest.raises(CompanionError, match=says):
-        judge(claim(), rows, "laptop")
+        evaluate(claim(), rows, "laptop")
 
 
 @pytest.mark.parametrize(

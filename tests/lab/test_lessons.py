@@ -7,7 +7,7 @@ import re
 import pytest
 
 from companion.course import lessons as syllabus
-from companion.lab import judge, load_record
+from companion.lab import evaluate, load_record
 from companion.lab.evidence import FAILS, HOLDS, OPEN, Arm, by_seed, differences
 from companion.lab.exercises import NOT_ATTEMPTED, NOT_YET, RIGHT, examine
 
@@ -125,11 +125,11 @@ class TestLesson:
         for claim in lesson.claims:
             laptop, study = (concerned(claim, runs[scale].measurements) for scale in ("laptop", "study"))
             draws = [random.Random(i).sample(runs["laptop"].seeds, live) for i in range(100)]
-            met = [judge(claim, [m for m in laptop if m.seed in draw], "laptop").verdict for draw in draws]
+            met = [evaluate(claim, [m for m in laptop if m.seed in draw], "laptop").verdict for draw in draws]
             assert met.count(claim.expected["laptop"]) >= 95, claim.id
             for seed in runs["study"].seeds:
                 others = [m for m in study if m.seed != seed]
-                assert judge(claim, others, "study").verdict == claim.expected["study"], (claim.id, seed)
+                assert evaluate(claim, others, "study").verdict == claim.expected["study"], (claim.id, seed)
 
     def test_the_learner_sees_at_least_three_seeds_and_the_record_ten(self, lesson):
         assert config_of(lesson, "laptop").seeds >= 3

@@ -6,7 +6,7 @@ import pytest
 
 from companion.errors import CompanionError
 from companion.lab import Lab, display, load_record
-from companion.lab.evidence import Measurement, judge
+from companion.lab.evidence import Measurement, evaluate
 from companion.lab.notebook import memory_advice
 from companion.lab.evidence import bound
 
@@ -73,7 +73,7 @@ def test_a_claim_travels_as_json_beside_its_table(lab, shown, tmp_path, monkeypa
     rows = arms(claim, difference=1.0)
     lab.claim(claim.id, rows)
     data, metadata = shown[0]
-    wanted = judge(claim, rows, "laptop").as_dict()
+    wanted = evaluate(claim, rows, "laptop").as_dict()
     assert metadata["companion"] == {"lesson": LESSON, **wanted}
     assert json.loads((tmp_path / f"{LESSON}.jsonl").read_text()) == wanted
     assert "holds" in data["text/plain"]

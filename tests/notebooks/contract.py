@@ -141,7 +141,7 @@ def _stub_and_check(id: str, asked: NotebookNode, code: list[NotebookNode]) -> I
 
 
 def verdicts(page: Page) -> Iterator[str]:
-    """Every claim is judged and every exact check made, with the verdicts that the lesson expects."""
+    """Every claim is evaluated and every exact check made, with the verdicts that the lesson expects."""
     assert page.lesson
     for surprise in results.surprises(results.verdicts(page.notebook), page.lesson, str(DEFAULTS["scale"])):
         yield f"notebook: {surprise}"

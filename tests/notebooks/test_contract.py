@@ -27,8 +27,8 @@ def picture() -> NotebookNode:
 
 
 def verdict(claim: str, value: str) -> NotebookNode:
-    judged = {"lesson": "tiny", "claim": claim, "scale": "laptop", "verdict": value, "findings": []}
-    return new_output("display_data", data={"text/plain": "a table"}, metadata={"companion": judged})
+    evaluated = {"lesson": "tiny", "claim": claim, "scale": "laptop", "verdict": value, "findings": []}
+    return new_output("display_data", data={"text/plain": "a table"}, metadata={"companion": evaluated})
 
 
 def said(text: str) -> NotebookNode:
@@ -154,7 +154,7 @@ BROKEN = {
     "unchecked check": (change("e2-check", metadata={}), "the check of E2 needs the tag nbval-check-output"),
     "solved": (output("e2-check", said("E2  right")), "must hold the stub of E2"),
     "other verdict": (output("claims", verdict("C1", "open"), verdict("C2", "fails")), "C1 open, expected holds"),
-    "no verdict": (output("claims", verdict("C1", "holds")), "C2 was not judged"),
+    "no verdict": (output("claims", verdict("C1", "holds")), "C2 was not evaluated"),
     "no exact check": (output("exact", said("X1")), "the exact check X1 was not made, or fails"),
     "late import": (append("figure-1", "\nimport math"), "figure-1: imports stand together in one cell of Set-up"),
     "no board": (lambda n: drop(n, "board"), "lab.scoreboard() stands once, in Limits and further reading"),

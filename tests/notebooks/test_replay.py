@@ -58,5 +58,5 @@ def test_a_stripped_notebook_is_found_though_nbval_passes_it(executed_notebook: 
             cell.update(outputs=[], execution_count=None)
     executed_notebook.write_text(json.dumps(notebook), "utf-8")
     problems = replay(executed_notebook, load_lesson("tiny")).problems
-    assert problems == tuple(f"{id}: the committed notebook holds no judgement of it" for id in ("C1", "C2"))
+    assert problems == tuple(f"{id}: the committed notebook holds no evaluation of it" for id in ("C1", "C2"))
     assert any("facts: is checked by nbval and has no output to check" in each for each in broken(executed_notebook))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from companion.lab import BaseConfig, Measurement, judge, load_lesson, load_record
+from companion.lab import BaseConfig, Measurement, evaluate, load_lesson, load_record
 from companion.lab.evidence import differences
 
 
@@ -20,7 +20,7 @@ def repeats(
 def finds_its_arms(lesson: str, rows: Sequence[Measurement]) -> None:
     """Every claim of a lesson finds the arms that it compares among the measurements."""
     for claim in load_lesson(lesson).claims:
-        assert judge(claim, rows, "ci").findings, claim.id
+        assert evaluate(claim, rows, "ci").findings, claim.id
 
 
 def laptop_is_study(config: type[BaseConfig], *but: str) -> None:

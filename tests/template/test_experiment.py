@@ -12,7 +12,7 @@ from companion._template import figures
 from companion._template.data import draw_means, observe, setting_name
 from companion._template.experiment import JAMES_STEIN, OBSERVATION, Config, experiment
 from companion._template.method import exact_risk
-from companion.lab import Measurement, judge, load_lesson
+from companion.lab import Measurement, evaluate, load_lesson
 from companion.lab.display import png
 from companion.lab.evidence import Condition, by_seed
 
@@ -50,7 +50,7 @@ def test_measured_risks_are_those_of_the_closed_form(rows: list[Measurement]) ->
 
 def test_the_verdicts_on_seeds_that_nobody_has_seen(rows: list[Measurement]) -> None:
     for claim in load_lesson("_template").claims:
-        assert judge(claim, rows, "laptop").verdict == claim.expected["laptop"], claim.id
+        assert evaluate(claim, rows, "laptop").verdict == claim.expected["laptop"], claim.id
 
 
 def test_margins_of_ablation_tests_stand_three_standard_deviations_from_the_pilot_run() -> None:
