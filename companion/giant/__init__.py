@@ -1,51 +1,8 @@
-"""GIANT-XRT: features of texts that foretell the neighbourhood of a node, by a tree of ever finer clusters."""
+"""GIANT-XRT: text features that predict the neighborhood of a node, learned with a tree of ever finer clusters.
 
-from companion.giant import baselines, checks, figures, scaling, story, theory
-from companion.giant.arms import features, instances, plant, tune, world
-from companion.giant.downstream import classify
-from companion.giant.experiment import FURTHER, Config, experiment
-from companion.giant.method import (
-    LabelTree,
-    Recipe,
-    active_mask,
-    adjacency,
-    balanced_tree,
-    bootstrap,
-    hinge,
-    level_targets,
-    pifa,
-    split,
-)
-from companion.giant.training import fit, fit_level, precision, search
+`method.pifa` and `method.balanced_tree` make the tree, `method.fit` fine-tunes an encoder level by level, and
+`evaluation.classify` trains an MLP or a GCN on the features.
+"""
 
-__all__ = [
-    "FURTHER",
-    "Config",
-    "LabelTree",
-    "Recipe",
-    "active_mask",
-    "adjacency",
-    "balanced_tree",
-    "baselines",
-    "bootstrap",
-    "checks",
-    "classify",
-    "experiment",
-    "features",
-    "figures",
-    "fit",
-    "fit_level",
-    "hinge",
-    "instances",
-    "level_targets",
-    "pifa",
-    "plant",
-    "precision",
-    "scaling",
-    "search",
-    "split",
-    "story",
-    "theory",
-    "tune",
-    "world",
-]
+from companion.giant import baselines, checks, data, evaluation, figures, method, studies, training
+from companion.giant.experiment import Config, experiment

@@ -1,52 +1,47 @@
-"""What GIANT is measured against: fixed features, link prediction, and the same training with a worse tree."""
+"""What GIANT is compared with: a tree without meaning, and fine-tuning by link prediction."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
-from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn import functional
 
-from companion.giant.method import Encoder, LabelTree, Recipe, descend, unit
-
-
-def reduced(matrix: sparse.csr_matrix, width: int, seed: int = 0) -> Tensor:
-    """Truncated SVD of a sparse matrix (N, V), rows of length 1 or 0: (N, width) float32."""
-    width = min(width, min(matrix.shape) - 1)
-    return torch.from_numpy(normalize(TruncatedSVD(width, random_state=seed).fit_transform(matrix)).astype(np.float32))
+from companion.giant.method import Encoder, FineTuneConfig, LabelTree, minimize, rescale
 
 
 def random_tree(tree: LabelTree, generator: torch.Generator) -> LabelTree:
-    """The same tree with the nodes in other places: as balanced as before, and without meaning."""
+    """The same tree with its nodes permuted: as balanced as before, and without meaning."""
     return LabelTree(tree.leaves[torch.randperm(len(tree.leaves), generator=generator)], tree.depths)
 
 
-def neighbours(links: sparse.csr_matrix, nodes: Tensor, generator: torch.Generator) -> Tensor:
-    """A random neighbour of each node (n,), which must have one: (n,) int64."""
-    start, size = torch.from_numpy(links.indptr).long(), torch.from_numpy(links.indptr).long().diff()
-    place = start[nodes] + (torch.rand(len(nodes), generator=generator) * size[nodes]).long()
-    return torch.from_numpy(links.indices).long()[place]
+def random_neighbors(adjacency: sparse.csr_matrix, nodes: Tensor, generator: torch.Generator) -> Tensor:
+    """A random neighbor of each node, (n,) int64; every node of `nodes` (n,) must have one."""
+    start = torch.from_numpy(adjacency.indptr).long()
+    degree = start.diff()[nodes]
+    position = start[nodes] + (torch.rand(len(nodes), generator=generator) * degree).long()
+    return torch.from_numpy(adjacency.indices).long()[position]
 
 
-def link_loss(z: Tensor, near: Tensor, far: Tensor, sharpness: float) -> Tensor:
-    """Is this pair linked? Logistic loss of cosines, each pair on its own: z, near, far (n, h)."""
-    close, apart = (sharpness * functional.cosine_similarity(z, other) for other in (near, far))
+def link_loss(z: Tensor, positive: Tensor, negative: Tensor, sharpness: float) -> Tensor:
+    """Is this pair linked? Logistic loss of cosines, each pair by itself: z, positive, negative (n, h)."""
+    close, apart = (sharpness * functional.cosine_similarity(z, other) for other in (positive, negative))
     return (functional.softplus(-close) + functional.softplus(apart)).mean()
 
 
-def fit_links(
-    encoder: Encoder, links: sparse.csr_matrix, rows: Tensor, recipe: Recipe, sharpness: float, seed: int
+def fit_link_prediction(
+    encoder: Encoder, adjacency: sparse.csr_matrix, instances: Tensor, config: FineTuneConfig, seed: int
 ) -> list[float]:
-    """Tune the encoder to tell a neighbour from the neighbour of another node: as many steps as `fit` takes."""
+    """Tune the encoder to tell a neighbor from another node's neighbor, in as many steps as `method.fit`; the losses.
+
+    instances (n,) int64.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
 
-    def loss(part: Tensor) -> Tensor:
-        nodes = rows[part]
-        near = unit(encoder(neighbours(links, nodes, generator)))
-        return link_loss(unit(encoder(nodes)), near, near.roll(1, 0), sharpness)
+    def loss_fn(batch: Tensor) -> Tensor:
+        nodes = instances[batch]
+        positive = rescale(encoder(random_neighbors(adjacency, nodes, generator)))
+        return link_loss(rescale(encoder(nodes)), positive, positive.roll(1, 0), config.sharpness)
 
-    return descend(encoder, None, loss, len(rows), recipe, sum(recipe.epochs))
+    return minimize(encoder, None, loss_fn, len(instances), config, config.epochs)

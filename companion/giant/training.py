@@ -1,142 +1,228 @@
-"""Step 3 at work: the encoder is tuned a level at a time, from coarse to fine.
+"""Builds and tunes every encoder that is compared, on the same data with the same number of steps.
 
-symbol      identifier   shape
-z           z            (N, h): the vectors of all nodes after a level
-w, b        head         (K_t, h), (K_t,)
-top-b       beam         (N, b) int64, and `likely` (N, b): their scores
-theta       encoder      what is tuned, and kept
+`config` is the lesson's `experiment.Config`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion.giant.method import (
-    Encoder,
-    LabelTree,
-    Recipe,
-    bootstrap,
-    dense,
-    descend,
-    hinge,
-    level_targets,
-    random_head,
-    unit,
-)
+from companion.data.minilm import mean_pool
+from companion.giant import baselines, method
+from companion.giant.data import ExperimentData, language_model, tfidf
+from companion.giant.method import Encoder, LabelTree, Level, rescale
+
+TFIDF, FROZEN, GIANT, RANDOM = "TF-IDF", "frozen", "GIANT", "random tree"
+FLAT, NO_BOOTSTRAP, LINK = "flat", "no bootstrap", "link prediction"
+TUNED = (GIANT, RANDOM, FLAT, NO_BOOTSTRAP, LINK)
+METHODS = (TFIDF, FROZEN, *TUNED)
+WHOLE_ENCODER = -1
 
 
-@dataclass
-class Level:
-    """What was learnt at one level: the vectors of all nodes after it, its head and beam, the loss of every step."""
-
-    clusters: int
-    z: Tensor
-    head: nn.Linear
-    beam: Tensor
-    likely: Tensor
-    losses: list[float]
+# ---------------------------------------------------------------- encoders
 
 
-def encode(encoder: Encoder, nodes: Tensor, block: int = 4096) -> Tensor:
-    """The vectors of nodes (n,), (n, h), each of length sqrt(h); no gradient."""
-    with torch.no_grad():
-        return torch.cat([unit(encoder(part)).cpu() for part in nodes.split(block)])
+class FrozenEncoder(Encoder):
+    """The stored vectors of a frozen encoder: nothing to tune but the heads."""
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vectors", rescale(vectors))
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """nodes (b,) int64 -> (b, h)."""
+        return self.vectors[nodes]
 
 
-def fit(
-    encoder: Encoder,
-    links: sparse.csr_matrix,
-    tree: LabelTree,
-    rows: Tensor,
-    recipe: Recipe,
-    seed: int,
-    folder: Path | None = None,
-) -> list[Level]:
-    """Tune the encoder on the instances `rows` (n,), a level of the tree at a time, from coarse to fine.
+class AdapterEncoder(Encoder):
+    """A residual block on the stored vectors of a frozen encoder: norm(z + W2 gelu(W1 z)), W2 = 0 at the start."""
 
-    folder: where each finished level is kept, so that a run that was cut goes on with the next one.
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, adapter_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", rescale(vectors))
+        hidden_dim = vectors.shape[1]
+        self.up, self.down = nn.Linear(hidden_dim, adapter_dim), nn.Linear(adapter_dim, hidden_dim)
+        self.norm = nn.LayerNorm(hidden_dim)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """nodes (b,) int64 -> (b, h)."""
+        z = self.vectors[nodes]
+        return self.norm(z + self.down(functional.gelu(self.up(z))))
+
+
+class TopLayersEncoder(Encoder):
+    """A BERT whose last layers are tuned; the output of the layers below is computed once for every text and stored.
+
+    states (N, L, h) float16, attention_mask (N, L) bool. With amp, the tuned layers compute in bfloat16.
     """
+
+    states: Tensor
+    attention_mask: Tensor
+
+    def __init__(self, name: str, texts: Sequence[str], num_layers: int, max_length: int, amp: bool) -> None:
+        super().__init__()
+        tokenizer, model = language_model(name)
+        tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+        below = len(model.encoder.layer) - num_layers
+        self.amp, self.layers = amp, nn.ModuleList(model.encoder.layer[below:])
+        self.register_buffer("attention_mask", tokens["attention_mask"].bool(), persistent=False)
+        states = torch.zeros(*self.attention_mask.shape, model.config.hidden_size, dtype=torch.float16)
+        with torch.no_grad():
+            for part in self.attention_mask.sum(1).argsort().split(128):
+                mask = _without_padding(self.attention_mask[part])
+                lower = model.embeddings(tokens["input_ids"][part, : mask.shape[1]])
+                states[part, : mask.shape[1]] = _apply_layers(model.encoder.layer[:below], lower, mask).half()
+        self.register_buffer("states", states, persistent=False)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """nodes (b,) int64 -> (b, h): the mean over tokens, in batches that are as long as their longest text."""
+        mask = _without_padding(self.attention_mask[nodes])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            states = _apply_layers(self.layers, self.states[nodes, : mask.shape[1]].float(), mask)
+        return mean_pool(states.float(), mask)
+
+
+class FullEncoder(Encoder):
+    """A BERT that is tuned as a whole, as in the paper; input_ids (N, L) int64, attention_mask (N, L) bool."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+    def __init__(self, name: str, texts: Sequence[str], max_length: int, amp: bool) -> None:
+        super().__init__()
+        tokenizer, self.model = language_model(name)
+        tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+        self.amp = amp
+        self.register_buffer("input_ids", tokens["input_ids"], persistent=False)
+        self.register_buffer("attention_mask", tokens["attention_mask"].bool(), persistent=False)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """nodes (b,) int64 -> (b, h): the mean over tokens."""
+        mask = _without_padding(self.attention_mask[nodes])
+        input_ids = self.input_ids[nodes, : mask.shape[1]]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            states = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
+        return mean_pool(states.float(), mask)
+
+
+def _without_padding(mask: Tensor) -> Tensor:
+    """attention_mask (b, L) without the columns in which no text has a token."""
+    return mask[:, : int(mask.sum(1).max())]
+
+
+def _apply_layers(layers: Iterable[nn.Module], states: Tensor, mask: Tensor) -> Tensor:
+    """states (b, L, h) through some layers of a BERT; mask (b, L) bool."""
+    for layer in layers:
+        output = layer(states, attention_mask=mask[:, None, None, :])
+        states = output[0] if isinstance(output, tuple) else output
+    return states
+
+
+# ---------------------------------------------------------------- tuning
+
+
+class TunedEncoder(NamedTuple):
+    """An encoder after its tuning, its tree and its levels; the tree of link prediction has no levels."""
+
+    encoder: Encoder
+    tree: LabelTree
+    levels: list[Level]
+
+
+def build_encoder(data: ExperimentData, name: str, config: Any, seed: int) -> Encoder:
+    """The encoder before it is tuned, the same for every tuned method of a seed; `name` is the method."""
     torch.manual_seed(seed)
-    nodes = len(tree.leaves)
-    z, beam = encode(encoder, torch.arange(nodes)), torch.zeros(nodes, 1, dtype=torch.int64)
-    levels = [Level(1, z, nn.Linear(z.shape[1], 1), beam, torch.zeros(nodes, 1), [])]
-    for t, epochs in enumerate(recipe.epochs, start=1):
-        kept = folder / f"level_{t}.pt" if folder else None
-        if kept and kept.is_file():
-            levels.append(resume(encoder, kept))
-            continue
-        counts, above = (level_targets(links, tree, level) for level in (t, t - 1))
-        booted = t >= recipe.bootstrap_from
-        levels.append(fit_level(encoder, counts, above, levels[-1], tree.children(t), rows, recipe, epochs, booted))
-        if kept:
-            torch.save({"encoder": encoder.state_dict(), "level": levels[-1], "state": torch.get_rng_state()}, kept)
-    return levels[1:]
+    texts, amp = data.graph.texts, config.settings(name).amp
+    if name == FROZEN:
+        return FrozenEncoder(data.vectors)
+    if config.tuned_layers == WHOLE_ENCODER:
+        return FullEncoder(data.encoder, texts, data.max_length, amp)
+    if config.tuned_layers:
+        return TopLayersEncoder(data.encoder, texts, config.tuned_layers, data.max_length, amp)
+    return AdapterEncoder(data.vectors, config.adapter_dim)
 
 
-def resume(encoder: Encoder, kept: Path) -> Level:
-    """Put the encoder and the random numbers where they stood when a level was done; returns that level."""
-    saved = torch.load(kept, weights_only=False)
-    encoder.load_state_dict(saved["encoder"])
-    torch.set_rng_state(saved["state"])
-    return saved["level"]
+def build_tree(data: ExperimentData, name: str, depths: tuple[int, ...], seed: int) -> LabelTree:
+    """The tree of a method: from PIFA, or the same tree with its nodes permuted."""
+    generator = torch.Generator().manual_seed(seed)
+    tree = method.balanced_tree(data.pifa, depths, generator)
+    return baselines.random_tree(tree, generator) if name == RANDOM else tree
 
 
-def fit_level(
-    encoder: Encoder,
-    counts: sparse.csr_matrix,
-    above: sparse.csr_matrix,
-    parent: Level,
-    children: int,
-    rows: Tensor,
-    recipe: Recipe,
-    epochs: int,
-    bootstrapped: bool,
-) -> Level:
-    """One level: start the head, tune encoder and head together, then find every node's likeliest clusters."""
-    z, targets = parent.z[rows], dense(counts, rows)
-    active = (dense(above, rows) > 0).scatter(1, parent.beam[rows], True)
-    head = random_head(z.shape[1], counts.shape[1])
-    if bootstrapped:
-        head = bootstrap(z, targets, active, children, recipe.ridge)
-    losses = tune(encoder, head, rows, targets, active.repeat_interleave(children, dim=1), recipe, epochs)
-    head = head.cpu()
-    after = encode(encoder, torch.arange(counts.shape[0]))
-    beam, likely = search(after, head, parent, children, recipe.beam)
-    return Level(counts.shape[1], after, head, beam, likely, losses)
+def tune(data: ExperimentData, name: str, config: Any, instances: Tensor, seed: int) -> TunedEncoder:
+    """Tune an encoder as one method does, on `instances` (n,) int64; with the frozen encoder, the heads alone."""
+    encoder, settings = build_encoder(data, name, config, seed), config.settings(name)
+    if name == LINK:
+        baselines.fit_link_prediction(encoder, data.adjacency, instances, settings, seed)
+        return TunedEncoder(encoder, LabelTree(torch.zeros(data.num_nodes, dtype=torch.int64), ()), [])
+    if name == FROZEN:
+        settings = replace(settings, bootstrap_from=1)
+    if name == NO_BOOTSTRAP:
+        settings = replace(settings, bootstrap_from=len(settings.depths) + 1)
+    tree = build_tree(data, name, settings.depths, seed)
+    return TunedEncoder(encoder, tree, method.fit(encoder, data.adjacency, tree, instances, settings, seed))
 
 
-def tune(
-    encoder: Encoder, head: nn.Linear, rows: Tensor, counts: Tensor, mask: Tensor, recipe: Recipe, epochs: int
-) -> list[float]:
-    """Minimise the masked hinge over encoder and head, with a rate that falls linearly to 0; the loss of every step."""
-    head = head.to(encoder.device)
-
-    def loss(part: Tensor) -> Tensor:
-        wanted, active = counts[part].to(encoder.device), mask[part].to(encoder.device)
-        return hinge(head(unit(encoder(rows[part]))), wanted, active)
-
-    return descend(encoder, head, loss, len(rows), recipe, epochs)
+# ---------------------------------------------------------------- predictions for one node
 
 
-def search(z: Tensor, head: nn.Linear, parent: Level, children: int, b: int) -> tuple[Tensor, Tensor]:
-    """The b likeliest clusters below the beam of the level above: (n, b) int64, and their scores (n, b).
+@dataclass(frozen=True)
+class ClusterPrediction:
+    """One node at one level: its text and neighbors, and the most probable clusters before and after tuning.
 
-    A cluster's score is its parent's score less its own hinge, max(0, 1 - s)^2: what it would cost were it right.
+    clusters and scores (exp of the log score) of the frozen and of the tuned encoder. true_clusters: those that hold a
+    neighbor. words: cluster -> its typical words.
     """
-    with torch.no_grad():
-        path = torch.full((len(z), parent.clusters), -torch.inf).scatter(1, parent.beam, parent.likely)
-        likely = path.repeat_interleave(children, dim=1) - functional.relu(1 - head(z)).square()
-        found = likely.topk(min(b, likely.shape[1]), dim=1)
-    return found.indices, found.values
+
+    text: str
+    neighbors: list[str]
+    clusters: list[list[int]]
+    scores: list[list[float]]
+    true_clusters: set[int]
+    words: dict[int, str]
 
 
-def precision(level: Level, counts: sparse.csr_matrix, rows: Tensor, k: int = 1) -> float:
-    """Precision@k in per cent: of the k likeliest clusters of nodes `rows`, how many hold a neighbour."""
-    hit = dense(counts, rows).gather(1, level.beam[rows, :k]) > 0
-    return 100 * float(hit.float().mean())
+class ClusterPredictor:
+    """Predicts the clusters of a node's neighbors with the frozen and with the tuned encoder; both are fitted once."""
+
+    def __init__(self, data: ExperimentData, config: Any, instances: Tensor, seed: int) -> None:
+        frozen, tuned = (tune(data, name, config, instances, seed) for name in (FROZEN, GIANT))
+        self.data, self.tree = data, tuned.tree
+        self.levels = list(zip(frozen.levels, tuned.levels, strict=True))
+        self.words = [typical_words(data, self.tree, level) for level in range(1, len(self.levels) + 1)]
+
+    def predict(self, name: str, level: int) -> ClusterPrediction:
+        """A node by its name, at level 1 (coarsest), 2, ..."""
+        graph, node = self.data.graph, self.data.graph.names.index(name)
+        neighbors = self.data.adjacency[node].indices
+        return ClusterPrediction(
+            graph.texts[node],
+            [graph.names[i] for i in neighbors],
+            [fitted.beam[node].tolist() for fitted in self.levels[level - 1]],
+            [fitted.beam_scores[node].exp().tolist() for fitted in self.levels[level - 1]],
+            set(self.tree.assignment(level)[neighbors].tolist()),
+            self.words[level - 1],
+        )
+
+
+def typical_words(data: ExperimentData, tree: LabelTree, level: int, count: int = 3) -> dict[int, str]:
+    """The words whose mean TF-IDF in a cluster's own texts exceeds the overall mean most: cluster -> "a, b, c"."""
+    (weights, names), cluster = tfidf(data.graph.texts), tree.assignment(level).numpy()
+    mean, words = np.asarray(weights.mean(0))[0], {}
+    for k in range(tree.num_clusters(level)):
+        excess = np.asarray(weights[cluster == k].mean(0))[0] - mean
+        words[k] = ", ".join(names[excess.argsort()[::-1][:count]])
+    return words

@@ -1,8 +1,7 @@
-"""GIANT's experiment: seeds, arms, no label in a feature, the paper's configuration on tiny data, record, figures."""
+"""GIANT's experiment: seeds, methods, no label in a feature, the paper's configuration on tiny data, figures."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,20 +13,30 @@ import torch
 from companion.data import real_dir, status
 from companion.data.graphs import TextGraph
 from companion.errors import CompanionError
-from companion.giant import arms, figures, method, scaling, story
-from companion.giant.arms import FLAT, FROZEN, GIANT, LINK, PLAIN, RANDOM, Budget, Clusters, Links
-from companion.giant.downstream import Downstream
-from companion.giant.experiment import Config, experiment
+from companion.giant import Config, data, evaluation, experiment, figures, method, studies
+from companion.giant.evaluation import ClassifierConfig
+from companion.giant.training import (
+    FLAT,
+    FROZEN,
+    GIANT,
+    LINK,
+    NO_BOOTSTRAP,
+    RANDOM,
+    WHOLE_ENCODER,
+    ClusterPredictor,
+    build_tree,
+    tune,
+)  # fmt: skip
 from companion.lab import load_record, values
-from companion.lab.plots import png
+from companion.lab.display import png
+from companion.lab.tuning import best
 
-room = importlib.import_module("companion.giant.experiment")  # the face of the room has a function of that name
 CPU = torch.device("cpu")
 CI = Config.at("ci")
-QUICK = Downstream(epochs=10)
-SMALL = replace(
-    CI, data="tiny", budget=Budget(passes=2, batch=32, adapter=8, rank=8), giant=Clusters((1, 3), 3e-3), splits=2,
-    flat=Clusters((2,), 3e-3), per_class=5, validation=20, watched=0.2, mlp=QUICK, gcn=QUICK,
+SMALL = CI.override(
+    data="tiny", adapter_dim=8, pifa_dim=8, num_splits=2, train_per_class=5, num_validation=20, held_out=0.2,
+    train={name: replace(each, batch_size=32) for name, each in CI.train.items()},
+    **{"train.GIANT.depths": (1, 3), "train.flat.depths": (2,)},
 )  # fmt: skip
 needs_wordnet = pytest.mark.skipif(status("wordnet") != "cached", reason="WordNet is not in the cache: make data")
 
@@ -47,8 +56,8 @@ def tiny_graph() -> TextGraph:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch) -> None:
     """Everything but real data runs on ninety nodes."""
-    monkeypatch.setitem(arms.LOADERS, "tiny", lambda min_count: tiny_graph())
-    arms.world.cache_clear()
+    monkeypatch.setitem(data.LOADERS, "tiny", lambda min_count: tiny_graph())
+    data.load_data.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -62,91 +71,100 @@ def test_a_seed_repeats_and_another_differs() -> None:
     rooms.repeats(lambda seed: experiment(SMALL, seed, CPU))
 
 
-def test_every_claim_finds_its_arms(rows) -> None:
+def test_every_claim_finds_its_methods(rows) -> None:
     rooms.finds_its_arms("giant", rows)
 
 
 def test_no_label_reaches_a_feature(monkeypatch) -> None:
-    """With the labels permuted, every feature of every arm is the same to the last bit."""
+    """With the labels permuted, every feature of every method is the same to the last bit."""
 
     def every() -> list[torch.Tensor]:
-        arms.world.cache_clear()
-        world = SMALL.world()
-        chosen = arms.instances(world.links, 0.2, 1000, 0)[0]
-        tuned = [arms.tune(world, arm, SMALL.choice(arm), SMALL.budget, chosen, 0) for arm in SMALL.tuned]
-        return [world.tfidf, world.vectors, *(arms.features(each.encoder, 90) for each in tuned)]
+        data.load_data.cache_clear()
+        loaded = SMALL.load_data()
+        instances = data.split_instances(loaded.adjacency, 0.2, 1000, 0)[0]
+        tuned = [tune(loaded, name, SMALL, instances, 0) for name in SMALL.methods]
+        return [loaded.tfidf, loaded.vectors, *(method.encode(each.encoder, torch.arange(90)) for each in tuned)]
 
     graph = tiny_graph()
     before = every()
     mixed = replace(graph, labels=np.random.default_rng(1).permutation(graph.labels))
-    monkeypatch.setitem(arms.LOADERS, "tiny", lambda min_count: mixed)
+    monkeypatch.setitem(data.LOADERS, "tiny", lambda min_count: mixed)
     assert all(torch.equal(a, b) for a, b in zip(before, every(), strict=True))
 
 
-def test_watched_nodes_are_no_instances_and_lonely_ones_neither() -> None:
-    links = method.adjacency(np.array([[0, 1, 2, 3], [1, 2, 3, 4]]), 7)
-    trained, watched = arms.instances(links, 0.4, 2, 0)
-    assert sorted(trained.tolist() + watched.tolist()) == [0, 4]
-    trained, watched = arms.instances(links, 0.4, 1000, 0)
-    assert (len(trained), len(watched)) == (3, 2)
-    assert not {5, 6} & {*trained.tolist(), *watched.tolist()}
+def test_held_out_and_isolated_nodes_are_not_instances() -> None:
+    adjacency = method.adjacency_matrix(np.array([[0, 1, 2, 3], [1, 2, 3, 4]]), 7)
+    trained, held_out = data.split_instances(adjacency, 0.4, 2, 0)
+    assert sorted(trained.tolist() + held_out.tolist()) == [0, 4]
+    trained, held_out = data.split_instances(adjacency, 0.4, 1000, 0)
+    assert (len(trained), len(held_out)) == (3, 2)
+    assert not {5, 6} & {*trained.tolist(), *held_out.tolist()}
 
 
-def test_every_arm_has_the_same_steps() -> None:
-    world, budget = SMALL.world(), Budget(passes=4, batch=32, adapter=8, rank=8)
-    chosen = arms.instances(world.links, 0.2, 1000, 0)[0]
-    wanted = 4 * -(-len(chosen) // 32)
-    for arm in (GIANT, RANDOM, FLAT, PLAIN):
-        tuned = arms.tune(world, arm, SMALL.choice(arm), budget, chosen, 0)
-        assert sum(len(level.losses) for level in tuned.levels) == wanted, arm
-    assert budget.recipe(1e-3, 1).epochs == (4,)
+def test_every_method_has_the_same_steps() -> None:
+    config = SMALL.override(train={name: replace(each, epochs=4) for name, each in SMALL.train.items()})
+    loaded = config.load_data()
+    instances = data.split_instances(loaded.adjacency, 0.2, 1000, 0)[0]
+    expected = 4 * -(-len(instances) // 32)
+    for name in (GIANT, RANDOM, FLAT, NO_BOOTSTRAP):
+        levels = tune(loaded, name, config, instances, 0).levels
+        assert sum(len(level.losses) for level in levels) == expected, name
 
 
-def test_every_arm_has_as_many_candidates_and_choices_are_among_them() -> None:
-    tried = {name: {str(each) for each in found} for name, found in room.GRID.items()}
-    tried |= {f"{FROZEN}, {kind}": {room.described(each) for each in room.CLASSIFIERS} for kind in ("MLP", "GCN")}
-    assert {len(found) for found in tried.values()} == {8}
-    chosen = room.chosen(Config.at("laptop"))
-    assert chosen.keys() == tried.keys()
-    assert all(chosen[name] in found for name, found in tried.items())
+@pytest.mark.parametrize("scale", ["ci", "laptop", "study", "paper"])
+def test_tuned_methods_share_all_but_what_was_tuned(scale: str) -> None:
+    train = Config.at(scale).train.values()
+    assert len({replace(each, lr=0.1, depths=(), sharpness=1.0) for each in train}) == 1
 
 
-def test_sabotage_and_ablation_happen_in_the_setting_of_the_method() -> None:
+def test_every_method_has_as_many_candidates_and_the_best_are_used() -> None:
+    config, stored = Config.at("laptop"), load_record("giant").runs["tuning"].measurements
+    space, selected = studies.search_space(config), studies.selected(config)
+    assert {len(candidates) for candidates in space.values()} == {8}
+    assert selected.keys() == space.keys()
+    assert selected == {name: best(stored, "accuracy", name) for name in space}
+    assert {m.setting for m in stored if m.method == GIANT} == space[GIANT].keys()
+
+
+def test_ablations_use_the_settings_of_the_method() -> None:
     config = Config.at("laptop")
-    assert config.choice(RANDOM) == config.choice(PLAIN) == config.choice(FROZEN) == config.choice(GIANT)
-    assert isinstance(config.choice(LINK), Links)
+    assert config.settings(RANDOM) == config.settings(NO_BOOTSTRAP) == config.settings(FROZEN) == config.train[GIANT]
+    assert config.settings(LINK) == config.train[LINK]
 
 
-def test_the_choice_runs_on_tiny_data(monkeypatch) -> None:
-    monkeypatch.setattr(room, "GRID", {GIANT: [Clusters((1, 2), 1e-3)], LINK: [Links(3.0, 1e-3)]})
-    monkeypatch.setattr(room, "CLASSIFIERS", [QUICK])
-    found = room.choose(SMALL, 100, CPU)
-    assert {row.method for row in found} == {GIANT, LINK, "frozen, MLP", "frozen, GCN"}
+def test_tuning_runs_on_tiny_data(monkeypatch) -> None:
+    some = {
+        GIANT: {"a": replace(SMALL.train[GIANT], depths=(1, 2))}, LINK: {"b": SMALL.train[LINK]},
+        "MLP": {"c": ClassifierConfig(epochs=10)}, "GCN": {"d": ClassifierConfig(epochs=10)},
+    }  # fmt: skip
+    monkeypatch.setattr(studies, "search_space", lambda config: some)
+    found = studies.tune_all(SMALL, 100, CPU)
+    assert [(row.method, row.setting) for row in found] == [(GIANT, "a"), (LINK, "b"), ("MLP", "c"), ("GCN", "d")]
 
 
-def test_an_unknown_graph_is_told_the_known_ones() -> None:
+def test_an_unknown_graph_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(CompanionError, match="data = 'products' is not known; use one of wordnet, cora_text"):
-        arms.load("products", 3)
+        data.load_graph("products", 3)
 
 
 @pytest.mark.parametrize("amp", [False, True])
-@pytest.mark.parametrize("layers", [1, arms.ALL])
+@pytest.mark.parametrize("layers", [1, WHOLE_ENCODER])
 def test_the_paper_configuration_runs_on_tiny_data(tmp_path: Path, layers: int, amp: bool) -> None:
     paper = Config.at("paper")
-    assert (paper.data, paper.pieces, paper.budget.layers, paper.budget.amp) == ("ogbn_arxiv_text", 128, -1, True)
-    assert paper.giant.depths == (5, 7, 9, 11)
+    assert (paper.data, paper.max_length, paper.tuned_layers) == ("ogbn_arxiv_text", 128, WHOLE_ENCODER)
+    assert (paper.train[GIANT].depths, paper.train[GIANT].amp) == ((5, 7, 9, 11), True)
     bert(tmp_path)
-    small = replace(
-        SMALL, encoder=str(tmp_path), pieces=12, tuned=(GIANT, PLAIN, LINK), with_gcn=(GIANT,),
-        budget=paper.budget._replace(passes=2, rank=8, layers=layers, amp=amp),
+    small = SMALL.override(
+        encoder=str(tmp_path), max_length=12, tuned_layers=layers, methods=(GIANT, NO_BOOTSTRAP, LINK),
+        gcn_methods=(GIANT,), **{"train.GIANT.amp": amp, "train.link prediction.amp": amp},
     )  # fmt: skip
-    found = room.layers(small, 1, CPU)
+    found = studies.tune_layers(small, 1, CPU)
     assert {row.seed for row in found} == {2, 3}
     assert all(np.isfinite(row.value) for row in found)
 
 
 def bert(folder: Path) -> None:
-    """A random BERT of two layers that reads single characters' words, in a folder."""
+    """A random BERT of two layers whose vocabulary is that of the tiny graph, in a folder."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -169,47 +187,47 @@ def test_cora_with_texts_takes_the_place_of_the_default() -> None:
 
 
 class TestRecord:
-    def test_the_cost_grows_no_faster_than_the_nodes_times_their_logarithm(self) -> None:
-        found = load_record("giant").runs["cost"].measurements
-        small, large = (values(found, "CPU seconds", scaling.TREE, f"{n:,} nodes")[0] for n in (10_000, 1_000_000))
+    def test_the_runtime_grows_no_faster_than_the_nodes_times_their_logarithm(self) -> None:
+        found = load_record("giant").runs["runtime"].measurements
+        small, large = (values(found, "CPU seconds", "tree", f"{n:,} nodes")[0] for n in (10_000, 1_000_000))
         assert large / small < 100 * 20
 
 
 class TestFigures:
-    def test_results_hold_a_dot_a_seed(self, rows) -> None:
+    def test_results_hold_a_dot_per_seed(self, rows) -> None:
         figure = figures.results(rows, {"MLP": (FROZEN, GIANT), "GCN": (FROZEN,)})
         dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
         assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx(
-            [float(values(rows, "accuracy", arm, "MLP")[0]) for arm in (GIANT, FROZEN)]
+            [float(values(rows, "accuracy", name, "MLP")[0]) for name in (GIANT, FROZEN)]
         )
 
     def test_the_toy_is_what_the_text_says(self) -> None:
-        toy = story.toy()
+        toy = data.toy_graph()
         assert toy.pifa[4].tolist() == [0.0, 0.0, 1.0]
         assert toy.tree.leaves.tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
         assert png(figures.toy(toy))
 
-    def test_shares_sum_to_one_and_cosines_tell_links(self) -> None:
-        world = SMALL.world()
-        tree = arms.plant(world, GIANT, (1, 3), 0)
-        table = story.shares(world, tree, 2)
+    def test_shares_sum_to_one_and_linked_pairs_have_larger_cosines(self) -> None:
+        loaded = SMALL.load_data()
+        tree = build_tree(loaded, GIANT, (1, 3), 0)
+        table = evaluation.class_shares(tree, 2, loaded.labels, loaded.num_classes)
         assert table.shape == (8, 3)
         assert table.sum(1) == pytest.approx(np.ones(8))
         assert png(figures.trees({"a": table, "b": table}))
-        pairs = story.cosines(world.vectors, world.texts.edges)
+        pairs = evaluation.pair_cosines(loaded.vectors, loaded.graph.edges)
         assert float(pairs.linked.mean()) > float(pairs.random.mean())
-        assert png(figures.pair_cosines({"a": pairs, "b": pairs}))
+        assert png(figures.cosines({"a": pairs, "b": pairs}))
 
-    def test_reading_marks_the_clusters_of_neighbours(self) -> None:
-        reader = story.Reader(SMALL.world(), SMALL.giant, SMALL.budget, torch.arange(60), 0)
-        found = reader.read("node 3", 2)
-        assert found.true == set(reader.tree.cluster(2)[SMALL.world().links[3].indices].tolist())
-        assert len(found.clusters) == 2
-        assert png(figures.reading(found))
+    def test_predicted_clusters_mark_those_of_neighbors(self) -> None:
+        loaded = SMALL.load_data()
+        predictor = ClusterPredictor(loaded, SMALL, torch.arange(60), 0)
+        found = predictor.predict("node 3", 2)
+        assert found.true_clusters == set(predictor.tree.assignment(2)[loaded.adjacency[3].indices].tolist())
+        assert len(found.clusters) == len(found.scores) == 2
+        assert png(figures.predicted_clusters(found))
 
-    def test_losses_block_model_and_cost_draw(self) -> None:
+    def test_losses_block_model_and_runtime_draw(self) -> None:
         figure = figures.losses({"a": [[3.0, 2.0, 1.0], [2.0, 1.0]], "b": [[3.0, 3.0, 3.0], [1.0, 1.0]]})
         assert png(figure)
         assert png(figures.block_model((0.8, 0.4), draws=200))
-        if "cost" in load_record("giant").runs:
-            assert png(figures.cost(load_record("giant").runs["cost"].measurements))
+        assert png(figures.runtime(load_record("giant").runs["runtime"].measurements, Config().runtime_sizes))
