@@ -1,5 +1,7 @@
 """Verdicts: what the interval says, and nothing else."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,16 +9,18 @@ from hypothesis import strategies as st
 
 from companion.errors import CompanionError
 from companion.lab.evidence import (
+    DIVERGED,
     FAILS,
     HOLDS,
     NOT_DECIDED,
+    NOT_MEASURED,
     OPEN,
-    Arm,
     Claim,
+    Condition,
     Measurement,
-    interval,
     evaluate,
-    usual_range,
+    interval,
+    prediction_interval,
 )
 
 
@@ -43,7 +47,7 @@ def test_verdict_follows_the_interval(a, verdict):
 
 
 def test_the_difference_is_taken_seed_by_seed():
-    # both arms swing by 20 points together; only the pairing shows the steady 3
+    # both methods swing by 20 points together; only the pairing shows the steady 3
     swing = [10, 30, 50]
     result = evaluate(
         claim(), runs("a", [v + 3 + e for v, e in zip(swing, (0, 0.1, -0.1), strict=True)]) + runs("b", swing), "study"
@@ -52,14 +56,24 @@ def test_the_difference_is_taken_seed_by_seed():
     assert result.findings[0].mean == pytest.approx(3)
 
 
-def test_ci_is_never_judged_and_one_seed_is_open():
+def test_ci_is_never_decided_and_one_seed_is_open():
     rows = runs("a", [20, 20]) + runs("b", [10, 10])
     assert evaluate(claim(), rows, "ci").verdict == NOT_DECIDED
     assert evaluate(claim(), runs("a", [20]) + runs("b", [10]), "laptop").verdict == OPEN
 
 
-def test_not_a_number_fails():
-    assert evaluate(claim(), runs("a", [20, float("nan")]) + runs("b", [10, 10]), "laptop").verdict == FAILS
+def test_a_diverged_run_is_neither_success_nor_failure():
+    assert evaluate(claim(), runs("a", [20, float("nan")]) + runs("b", [10, 10]), "laptop").verdict == DIVERGED
+
+
+def test_paper_scale_runs_part_of_the_course_and_says_so():
+    assert evaluate(claim(), runs("a", [20, 21]), "paper").verdict == NOT_MEASURED
+
+
+def test_one_seed_is_plain_json():
+    single = evaluate(claim(), runs("a", [20]) + runs("b", [10]), "laptop").as_dict()
+    assert json.loads(json.dumps(single, allow_nan=False)) == single
+    assert (single["findings"][0]["low"], single["findings"][0]["high"]) == (None, None)
 
 
 def test_direction_lower_turns_the_difference():
@@ -83,7 +97,7 @@ def test_trend_needs_every_step():
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (runs("a", [1, 2]), "No measurement"),
+        (runs("a", [1, 2]), "no measurement"),
         (runs("a", [1, 2]) + runs("b", [1, 2, 3]), "pairs seeds"),
         (runs("a", [1, 2]) + runs("b", [1, 2]) + runs("b", [1]), "two values"),
     ],
@@ -94,16 +108,17 @@ def test_gaps_and_doubles_are_named(rows, says):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"kind": "guess"}, {"direction": "up"}, {"against": {}}, {"kind": "trend", "along": ["a"]}]
+    "changes",
+    [{"kind": "guess"}, {"source": "rumor"}, {"direction": "up"}, {"against": {}}, {"kind": "trend", "along": ["a"]}],
 )
-def test_a_claim_that_cannot_be_judged_is_refused(changes):
+def test_a_claim_that_cannot_be_decided_is_refused(changes):
     with pytest.raises(CompanionError, match="C1"):
         claim(**changes)
 
 
-def test_arm_reads_a_setting_of_its_own():
-    assert Arm.parse("gcn @ tail", "isolation") == Arm("gcn", "tail")
-    assert Arm.parse("gcn", "isolation") == Arm("gcn", "isolation")
+def test_a_condition_reads_a_setting_of_its_own():
+    assert Condition.parse("gcn @ tail", "isolation") == Condition("gcn", "tail")
+    assert Condition.parse("gcn", "isolation") == Condition("gcn", "isolation")
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12), st.floats(-100, 100))
@@ -121,10 +136,10 @@ def test_the_t_interval_covers_the_truth_as_often_as_it_says():
     assert 0.935 < covered < 0.965
 
 
-def test_the_usual_range_holds_fresh_means():
+def test_the_prediction_interval_holds_new_means():
     generator = np.random.default_rng(1)
     hits = [
         low <= generator.normal(size=3).mean() <= high
-        for low, high in (usual_range(generator.normal(size=10), 3) for _ in range(2000))
+        for low, high in (prediction_interval(generator.normal(size=10), 3) for _ in range(2000))
     ]
     assert 0.93 < np.mean(hits) < 0.97

@@ -13,7 +13,7 @@ from companion.lab.exercises import (
     require_close,
     solution_text,
 )
-from companion.lab.notebook import ExerciseDesk
+from companion.lab.notebook import ExerciseHandle
 
 
 def check_double(answer):
@@ -25,11 +25,9 @@ def double(x):
     return 2 * x
 
 
-DOUBLE = Exercise(
-    "E1", "Double", 1, 5, "Write `double(x)`.", check_double, ("Add.", "x + x."), double, (lambda x: x, lambda x: x * x)
-)
+DOUBLE = Exercise("E1", "Double", 1, 5, check=check_double, hints=("Add.", "x + x."), solution=double)
 VALUE = Exercise(
-    "E2", "A value", 1, 5, "Say 4.", lambda a: require_close(a, 4, 0, "it"), ("2 + 2",), 4, (5, 3), function=False
+    "E2", "A value", 1, 5, check=lambda a: require_close(a, 4, 0, "it"), hints=("2 + 2",), solution=4, function=False
 )
 
 
@@ -72,14 +70,14 @@ def test_require_close_names_shapes():
         require_close(np.zeros(3), np.zeros(2), 1, "it")
 
 
-def test_the_desk_prints_state_hints_and_solution(capsys):
-    desk = ExerciseDesk(DOUBLE)
-    desk.check(lambda x: ...)
-    desk.check(lambda x: x)
-    desk.check(double)
+def test_the_handle_prints_state_hints_and_solution(capsys):
+    handle = ExerciseHandle(DOUBLE)
+    handle.check(lambda x: ...)
+    handle.check(lambda x: x)
+    handle.check(double)
     for _ in range(3):
-        desk.hint()
-    desk.solution()
+        handle.hint()
+    handle.solution()
     out = capsys.readouterr().out
     assert out.splitlines()[:3] == [
         "E1  not attempted",
@@ -90,3 +88,8 @@ def test_the_desk_prints_state_hints_and_solution(capsys):
     assert "last hint" in out
     assert "return 2 * x" in out
     assert solution_text(VALUE) == "4"
+
+
+@pytest.mark.parametrize("answer", [lambda x: x, lambda x: x * x, lambda x: 2.0])
+def test_plausible_wrong_answers_are_refused(answer):
+    assert examine(DOUBLE, answer).state == NOT_YET

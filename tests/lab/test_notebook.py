@@ -6,9 +6,8 @@ import pytest
 
 from companion.errors import CompanionError
 from companion.lab import Lab, display, load_record
-from companion.lab.evidence import Measurement, evaluate
+from companion.lab.evidence import Measurement, bound, evaluate
 from companion.lab.notebook import memory_advice
-from companion.lab.evidence import bound
 
 LESSON = "_template"
 

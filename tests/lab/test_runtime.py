@@ -10,10 +10,12 @@ import torch
 from companion.errors import CompanionError
 from companion.lab.runtime import (
     call_seconds,
+    cgroup_limits,
     check_seed,
-    growth,
+    memory_limit_mb,
     peak_megabytes,
     resolve_device,
+    runtime_by_size,
     set_seed,
     set_threads,
 )
@@ -67,7 +69,7 @@ def test_each_size_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    rows = growth(importlib.import_module("planted").cost, {"2 x 3": (2, 3), "4 x 5": (4, 5)}, seed=7)
+    rows = runtime_by_size(importlib.import_module("planted").cost, {"2 x 3": (2, 3), "4 x 5": (4, 5)}, seed=7)
     assert [(row.metric, row.method, row.setting, row.seed) for row in rows] == [
         (metric, method, setting, 7)
         for setting in ("2 x 3", "4 x 5")
@@ -87,3 +89,29 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
     monkeypatch.setenv("COMPANION_THREADS", "two")
     with pytest.raises(CompanionError, match="COMPANION_THREADS = 'two' is no number of threads; set it to 1 or more"):
         set_threads("ci")
+
+
+def write(root, path, text):
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def test_the_limit_of_a_container_is_read_in_both_versions(tmp_path):
+    v2, v1, own = tmp_path / "v2", tmp_path / "v1", tmp_path / "own"
+    write(v2, "pod/memory.max", "2147483648\n")
+    write(v2, "memory.max", "max\n")
+    own.write_text("0::/pod/box\n", encoding="utf-8")
+    assert cgroup_limits(v2, own) == [2147483648]
+    write(v1, "memory/docker/memory.limit_in_bytes", "1073741824\n")
+    write(v1, "memory/memory.limit_in_bytes", "9223372036854771712\n")  # how version 1 writes "no limit"
+    own.write_text("5:cpu,cpuacct:/docker\n4:memory:/docker\n", encoding="utf-8")
+    assert cgroup_limits(v1, own) == [1073741824]
+    assert cgroup_limits(tmp_path / "none", tmp_path / "absent") == []
+
+
+def test_the_least_limit_counts(monkeypatch):
+    monkeypatch.setattr("companion.lab.runtime.cgroup_limits", lambda: [512 * 2**20])
+    assert memory_limit_mb() == 512
+    monkeypatch.setenv("MEM_LIMIT", str(256 * 2**20))
+    assert memory_limit_mb() == 256
