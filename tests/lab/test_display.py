@@ -1,4 +1,4 @@
-"""Figures: a sentence is owed, the picture is small, the text reaches the page."""
+"""What is shown: figures owe a description and a caption, the picture is small, source runs where it is pasted."""
 
 import base64
 
@@ -7,90 +7,60 @@ import numpy as np
 import pytest
 
 from companion.errors import CompanionError
-from companion.lab import figures
-from companion.lab.display import WIDGET_VIEW, Play
+from companion.lab import display, plots
+from companion.lab.display import WIDGET_VIEW, InteractiveFigure, png, runnable_source, show_figure, text_table
 
 ALT = "A line that rises from zero to one, drawn to test the display."
+CAPTION = "The line rises over the whole range: the larger the input, the larger the output."
 
 
 @pytest.fixture
 def shown(monkeypatch):
     seen = []
-    monkeypatch.setattr("IPython.display.display", lambda data, **kw: seen.append((data, kw.get("metadata"))))
+    monkeypatch.setattr(display, "show_output", lambda data, metadata=None, **_: seen.append((data, metadata)))
     return seen
 
 
 def line():
-    figure, ax = figures.new_figure()
+    figure, ax = plots.new_figure()
     ax.plot([0, 1], [0, 1])
     return figure
 
 
-def test_show_sends_the_sentence_with_the_picture(shown):
-    figures.show(line(), ALT, caption="Look at the right end.")
+def test_the_description_goes_to_the_metadata_and_the_caption_below(shown):
+    show_figure(line(), ALT, CAPTION)
     picture, below = shown
     assert picture[0]["image/png"].startswith(b"\x89PNG")
     assert picture[1] == {"image/png": {"alt": ALT}}
-    assert "Look at the right end." in below[0]["text/html"]
-
-
-def test_without_a_caption_the_sentence_is_visible(shown):
-    figures.show(line(), ALT)
-    assert ALT in shown[1][0]["text/html"]
+    assert CAPTION in below[0]["text/html"]
+    assert all(ALT not in str(data) for data, _ in shown)
 
 
 @pytest.mark.parametrize("alt", ["", "   ", "a plot", None, 3])
-def test_show_refuses_what_says_nothing(alt, shown):
+def test_a_description_that_says_nothing_is_refused(alt, shown):
     with pytest.raises(CompanionError, match="alt"):
-        figures.show(line(), alt)
+        show_figure(line(), alt, CAPTION)
+    assert not shown
+
+
+@pytest.mark.parametrize(("caption", "says"), [("", "caption = ''"), (None, "caption = None"), (ALT, "the same text")])
+def test_a_caption_is_required_and_not_the_description(caption, says, shown):
+    with pytest.raises(CompanionError, match=says):
+        show_figure(line(), ALT, caption)
     assert not shown
 
 
 def test_a_figure_too_large_for_a_notebook_is_refused():
-    figure, ax = figures.new_figure(width=12, height=12)
+    figure, ax = plots.new_figure(width=12, height=12)
     ax.imshow(np.random.default_rng(0).random((900, 900)))
     with pytest.raises(CompanionError, match="draw fewer points"):
-        figures.png(figure)
+        png(figure)
 
 
 def test_figures_are_closed_and_repeat_byte_for_byte():
     before = plt.get_fignums()
-    assert figures.png(line()) == figures.png(line())
+    assert png(line()) == png(line())
     assert plt.get_fignums() == before
-
-
-def test_labels_at_the_right_do_not_cover_each_other():
-    figure, ax = figures.new_figure()
-    figures.seed_lines(ax, [0, 1], {name: [[0.0, 1.0 + i / 100]] for i, name in enumerate("abcd")})
-    heights = sorted(text.xy[1] for text in ax.texts)
-    assert min(np.diff(heights)) > 0.05 * np.ptp(ax.get_ylim())
-    plt.close(figure)
-
-
-def test_labels_at_the_right_are_pushed_apart_by_ratios_on_a_logarithmic_axis():
-    figure, ax = figures.new_figure()
-    ax.set(yscale="log", ylim=(0.01, 100))
-    figures.label_right(ax, 1.0, [(1.0, "a", "k"), (1.1, "b", "k"), (50.0, "far", "k")])
-    heights = sorted(text.xy[1] for text in ax.texts)
-    assert heights[1] / heights[0] == pytest.approx(10 ** (4 * 0.07))
-    assert heights[2] == pytest.approx(50)
-    plt.close(figure)
-
-
-def test_every_seed_is_a_dot():
-    figure, ax = figures.new_figure()
-    figures.seed_dots(ax, ["g"], {"m": [[1.0, 2.0, 3.0]]})
-    assert [len(line.get_xdata()) for line in ax.lines] == [3]
-    plt.close(figure)
-
-
-def test_rows_of_seeds_stand_in_their_order_from_the_top_with_their_means():
-    figure, ax = figures.new_figure()
-    figures.seed_rows(ax, {"first": [1.0, 2.0, 6.0], "second": [4.0]}, decimals=1)
-    assert [list(line.get_ydata()) for line in ax.lines] == [[0], [1, 1, 1]]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["second", "first"]
-    assert [text.get_text() for text in ax.texts] == ["4.0", "3.0"]
-    plt.close(figure)
 
 
 def test_play_redraws_and_carries_a_still_picture():
@@ -100,7 +70,7 @@ def test_play_redraws_and_carries_a_still_picture():
         drawn.append((k, kind))
         return line()
 
-    play = Play(draw, ALT, k=(1, 9, 1, 3), kind=["a", "b"])
+    play = InteractiveFigure(draw, ALT, k=(1, 9, 1, 3), kind=["a", "b"])
     data, metadata = play._repr_mimebundle_()
     assert set(data) == {WIDGET_VIEW, "image/png", "text/plain"}
     assert metadata == {"image/png": {"alt": ALT}}
@@ -124,18 +94,45 @@ def test_a_drawing_that_fails_says_so_in_the_picture_s_place(error, says):
             raise error
         return line()
 
-    play = Play(draw, ALT, k=(1, 9, 1, 3))
-    seen = lambda: (play.image.layout.display != "none", play.trouble.layout.display != "none")  # noqa: E731
+    play = InteractiveFigure(draw, ALT, k=(1, 9, 1, 3))
+    seen = lambda: (play.image.layout.display != "none", play.message.layout.display != "none")  # noqa: E731
     assert seen() == (True, False)
     play.controls["k"].value = 4
     assert seen() == (False, True)
-    assert says in play.trouble.value
-    assert "No picture for these values" in play.trouble.value
+    assert says in play.message.value
+    assert "No picture for these values" in play.message.value
     play.controls["k"].value = 5
     assert seen() == (True, False)
-    assert play.trouble.value == ""
+    assert play.message.value == ""
 
 
 def test_a_control_that_is_neither_is_refused():
     with pytest.raises(CompanionError, match="smallest, largest, step, start"):
-        Play(lambda k: line(), ALT, k=(1, 2))
+        InteractiveFigure(lambda k: line(), ALT, k=(1, 2))
+
+
+def test_source_runs_where_it_is_pasted():
+    for function in (display.text_table, plots.forest_plot, plots.diagram, plots.seed_rows):
+        text = runnable_source(function)
+        assert text.startswith(f"# {function.__module__}.{function.__name__}\n")
+        pasted = {}
+        exec(compile(text, "cell", "exec"), pasted)
+        assert callable(pasted[function.__name__])
+    exec(compile(runnable_source(text_table), "cell", "exec"), pasted)
+    assert pasted["text_table"](["a"], [["1"]]) == text_table(["a"], [["1"]])
+
+
+def test_what_is_private_or_a_part_is_no_source_to_show():
+    for piece in (InteractiveFigure.values, display._bar):
+        with pytest.raises(CompanionError, match="not public or not complete"):
+            runnable_source(piece)
+
+
+def test_a_plain_script_prints_what_a_notebook_shows(capsys):
+    display.show_table(["a"], [["1"]], "A table")
+    show_figure(line(), ALT, CAPTION)
+    assert list(display.progress("xy", "letters", 2)) == ["x", "y"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["A table", "a", "-"]
+    assert f"[figure] {CAPTION}" in lines
+    assert lines[-1] == "letters: 2 of 2"
