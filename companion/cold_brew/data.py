@@ -191,8 +191,7 @@ def graph_batches(data: ExperimentData, batch_size: int) -> Iterator[GraphBatch]
             part = part.to(data.x.device)
             matrix = adjacency(part.edge_index, len(part.n_id))
             labeled = torch.arange(part.batch_size, device=data.x.device)  # the sampler puts them first
-            labels = data.y[part.n_id[labeled]]
-            yield GraphBatch(data.x[part.n_id], part.edge_index, matrix, part.n_id, labeled, labels)
+            yield GraphBatch(data.x[part.n_id], part.edge_index, matrix, part.n_id, labeled, data.y[part.n_id[labeled]])
 
 
 def node_batches(node_ids: Tensor, batch_size: int) -> Iterator[Tensor]:
