@@ -1,13 +1,12 @@
-"""The pages made from data: scoreboard, picture, promises, glossary, notation, the README's region."""
+"""The pages made from data: scoreboard, claims of the article, notation, and the README's regions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from companion.course import pages, picture, promises, scoreboard, words
+from companion.course import pages, scoreboard
 from companion.errors import CompanionError
 from companion.lab import load_lesson
 
@@ -21,14 +20,14 @@ untested = "Six more."
 METHOD = '''"""Adding.
 
 symbol   here     shape
-x, y     value    (n,)      metres
+x, y     value    (n,)      meters
 |x|      plain
 
 Nothing else.
 """
 '''
-BADGES = "<!-- badges:begin -->\n<!-- badges:end -->"
-REGION = f"before\n{BADGES}\n<!-- scoreboard:begin -->\nyesterday\n<!-- scoreboard:end -->\nafter\n"
+FACTS = "<!-- facts:begin -->\n<!-- facts:end -->"
+REGIONS = f"before\n{FACTS}\n<!-- scoreboard:begin -->\nyesterday\n<!-- scoreboard:end -->\nafter\n"
 
 
 @pytest.fixture
@@ -38,13 +37,13 @@ def whole_course(executed_notebook: Path) -> Path:
     toml = root / "companion/tiny/lesson.toml"
     toml.write_text(toml.read_text() + PROMISE)
     (root / "companion/tiny/method.py").write_text(METHOD)
-    (root / "README.md").write_text(REGION)
+    (root / "README.md").write_text(REGIONS)
     return executed_notebook.parent
 
 
-def test_pages_are_written_once_and_then_fresh(whole_course: Path) -> None:
+def test_pages_are_written_once_and_then_up_to_date(whole_course: Path) -> None:
     assert {path.name for path in pages.write(whole_course)} == {
-        "scoreboard.md", "scoreboard.svg", "badges.svg", "promises.md", "glossary.md", "notation.md", "README.md",
+        "scoreboard.md", "promises.md", "notation.md", "README.md",
     }  # fmt: skip
     assert pages.write(whole_course) == []
     page = whole_course.parent / "docs/scoreboard.md"
@@ -52,44 +51,39 @@ def test_pages_are_written_once_and_then_fresh(whole_course: Path) -> None:
     assert list(pages.out_of_date(whole_course)) == [page]
 
 
-def test_the_readme_region_is_renewed_and_nothing_else(executed_notebook: Path) -> None:
+def test_the_readme_shows_the_two_counts_and_each_paper_and_the_rest_stays(executed_notebook: Path) -> None:
     board = scoreboard.rows(executed_notebook.parent)
-    once = pages.renewed(REGION, board)
+    once = pages.with_regions(REGIONS, board)
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
     assert "yesterday" not in once
-    assert "1 lessons, 2 claims: 1 hold, 1 fail" in once
-    assert pages.renewed(once, board) == once
-    assert "exact checks: 1](docs/badges.svg)" in once
-    with pytest.raises(CompanionError, match="no place for the badges"):
-        pages.renewed("nothing", board)
+    assert "- Claims of the papers and of the Amazon Science article: 1 (1 hold, 0 fail, 0 open)." in once
+    assert "- Questions of the course: 1 (0 hold, 1 fail, 0 open)." in once
+    assert "| [Tiny](notebooks/99_tiny.ipynb) | 1 hold, 0 fail, 0 open |" in once
+    assert "| Reproduced: five is five. |" in once
+    assert "1 correctness checks" in once
+    assert pages.with_regions(once, board) == once
+    with pytest.raises(CompanionError, match="no place for the facts"):
+        pages.with_regions("nothing", board)
     with pytest.raises(CompanionError, match="no place for the scoreboard"):
-        pages.renewed(BADGES, board)
+        pages.with_regions(FACTS, board)
 
 
-def test_what_did_not_come_out_stands_first(executed_notebook: Path) -> None:
-    page = scoreboard.page(scoreboard.rows(executed_notebook.parent))
+def test_claims_that_do_not_hold_stand_first(executed_notebook: Path) -> None:
+    page = pages.scoreboard_page(scoreboard.rows(executed_notebook.parent))
     first, everything = page.split("## All claims")
     assert "| C2 |" in first
     assert "| C1 |" not in first
-    assert "[Tiny](../notebooks/99_tiny.ipynb) | C1 |" in everything
+    assert "[Tiny](../notebooks/99_tiny.ipynb) | C1 | claim of the paper |" in everything
     assert all(f"- {text}" in everything for text in load_lesson("tiny").deviations)
 
 
-def test_the_picture_says_in_words_what_it_shows(executed_notebook: Path) -> None:
-    board = scoreboard.rows(executed_notebook.parent)
-    root = ElementTree.fromstring(picture.svg(board))
-    said = [title.text or "" for title in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert [text.split(":")[0] for text in said[1:]] == ["C1, holds", "C2, fails"]
-    assert root.find("{http://www.w3.org/2000/svg}desc").text == picture.description(board)
-
-
-def test_a_promise_names_its_claims_with_their_verdicts(whole_course: Path) -> None:
-    page = promises.page(scoreboard.rows(whole_course))
+def test_a_statement_of_the_article_names_its_claims_with_their_verdicts(whole_course: Path) -> None:
+    page = pages.article_page(scoreboard.rows(whole_course))
     assert r"| Five more is \| five more. | C1 holds | C2 fails | Six more. |" in page
 
 
-def test_a_promise_of_a_claim_that_is_not_there_is_refused(whole_course: Path) -> None:
+def test_a_claim_that_does_not_exist_is_refused(whole_course: Path) -> None:
     toml = whole_course.parent / "companion/tiny/lesson.toml"
     toml.write_text(toml.read_text().replace('against = ["C2"]', 'against = ["C9"]'))
     with pytest.raises(CompanionError, match="a promise names C9; there are C1"):
@@ -97,8 +91,8 @@ def test_a_promise_of_a_claim_that_is_not_there_is_refused(whole_course: Path) -
 
 
 def test_a_legend_is_read_by_its_columns(whole_course: Path) -> None:
-    assert words.legend(load_lesson("tiny")) == [["x, y", "value", "(n,): metres"], ["|x|", "plain", ""]]
-    assert r"| `\|x\|` | plain |  |" in words.notation()
+    assert pages.legend(load_lesson("tiny")) == [["x, y", "value", "(n,): meters"], ["|x|", "plain", ""]]
+    assert r"| `\|x\|` | plain |  |" in pages.notation_page()
 
 
 @pytest.mark.parametrize(
@@ -111,18 +105,4 @@ def test_a_legend_is_read_by_its_columns(whole_course: Path) -> None:
 def test_a_legend_that_cannot_be_read_is_one_sentence(whole_course: Path, old: str, new: str, says: str) -> None:
     (whole_course.parent / "companion/tiny/method.py").write_text(METHOD.replace(old, new))
     with pytest.raises(CompanionError, match=says):
-        words.legend(load_lesson("tiny"))
-
-
-def test_a_word_is_found_at_the_beginning_of_a_word_alone() -> None:
-    term = words.Term("arm", "One method in one setting.", r"arms?\b")
-    assert term.occurs("Two Arms.")
-    assert not term.occurs("It is warm, and harmful.")
-
-
-def test_a_word_of_one_lesson_waits_for_a_second(whole_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "terms", lambda: [words.Term("tiny", "Very small.")])
-    assert [lesson.name for lessons in words.used(whole_course).values() for lesson in lessons] == ["tiny"]
-    assert "Very small." not in words.glossary(whole_course)
-    monkeypatch.setattr(words, "FEWEST_LESSONS", 1)
-    assert "| **tiny** | Very small. | [99](../notebooks/99_tiny.ipynb) |" in words.glossary(whole_course)
+        pages.legend(load_lesson("tiny"))

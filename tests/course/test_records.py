@@ -10,7 +10,7 @@ import json
 import pytest
 
 from companion.course import lessons
-from companion.lab import Lesson, judge, load_record
+from companion.lab import Lesson, evaluate, load_record
 from companion.lab.records import studies_of, study_of
 
 FEWEST_SEEDS = 10
@@ -43,12 +43,12 @@ def test_enough_seeds_and_every_condition_of_a_claim(lesson: Lesson) -> None:
         long = run.stamp["cpu_seconds"] > LONG_SEED_SECONDS * len(run.seeds)
         assert long or len(run.seeds) >= FEWEST_SEEDS
         for claim in lesson.claims:
-            judge(claim, run.measurements, scale)
+            evaluate(claim, run.measurements, scale)
 
 
 @every_lesson
 def test_the_stored_verdicts_are_the_expected_ones(lesson: Lesson) -> None:
     for scale in ("laptop", "study"):
         run = load_record(lesson.name).runs[scale]
-        verdicts = {claim.id: judge(claim, run.measurements, scale).verdict for claim in lesson.claims}
+        verdicts = {claim.id: evaluate(claim, run.measurements, scale).verdict for claim in lesson.claims}
         assert verdicts == {claim.id: claim.expected[scale] for claim in lesson.claims}, scale

@@ -99,7 +99,16 @@ def test_no_number_that_json_lacks_is_in_the_file_whatever_the_seeds(executed_no
 
 
 def test_a_notebook_exported_as_a_script_runs_to_its_end(executed_notebook: Path, tmp_path: Path) -> None:
-    convert = [sys.executable, "-m", "nbconvert", "--to", "script", str(executed_notebook), "--output-dir", str(tmp_path)]
+    convert = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "script",
+        str(executed_notebook),
+        "--output-dir",
+        str(tmp_path),
+    ]
     subprocess.run(convert, check=True, capture_output=True, env=environment())
     script = tmp_path / "99_tiny.py"
     assert script.is_file()

@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_course import executed_notebook, executed_once, tiny_course, tiny_notebook  # noqa: E402
+from tiny_course import executed_notebook, executed_once, tiny_course, tiny_notebook
 
 __all__ = ["executed_notebook", "executed_once", "tiny_course", "tiny_notebook"]

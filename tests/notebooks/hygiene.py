@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import nbformat
+from page import CHECKED, Page, output_text, tags
 
-from companion.course.page import CHECKED, Page, output_text, tags
-from companion.course.refresh import KEPT, source_sha256
+from companion.course.refresh import LANGUAGE, STORED_METADATA, source_sha256
 from companion.lab.display import WIDGET_VIEW
 
 LARGEST_BYTES = 1_000_000
@@ -19,7 +19,7 @@ READABLE = re.compile(r"[a-z]+[0-9]*([-_][a-z0-9]+)*")
 GENERATED = re.compile(r"(?=.*[0-9])[0-9a-f]{8}|.*[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}.*")
 MACHINE = re.compile(r"/(?:home|root|Users|tmp|work|opt|mnt|var|srv)/\S*|[A-Z]:\\\S+|site-packages")
 WARNING = re.compile(r"\b\w*Warning:.*")
-STALLS = re.compile(r"\b(?:interact|interactive|interactive_output|Output)\(")
+STALLS = re.compile(r"(?<!lab\.)\b(?:interact|interactive|interactive_output|Output)\(")
 HEADING = re.compile(r"(#{1,6}) +\S")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 METADATA = {"kernelspec", "language_info", "companion"}
@@ -49,8 +49,10 @@ def metadata(page: Page) -> Iterator[str]:
         yield f"notebook: metadata {', '.join(extra)} must go; run `python -m companion refresh`"
     if page.notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         yield "notebook: the kernel must be python3"
+    if page.notebook.metadata.get("language_info") != LANGUAGE:
+        yield "notebook: language_info lacks the file extension; run `python -m companion refresh`"
     for cell in page.cells:
-        for key in sorted(set(cell.metadata) - KEPT):
+        for key in sorted(set(cell.metadata) - STORED_METADATA):
             yield f"{cell.get('id')}: cell metadata {key!r} must go; run `python -m companion refresh`"
 
 
@@ -125,7 +127,7 @@ def checked(page: Page) -> Iterator[str]:
         if "raises-exception" in tags(cell):
             yield f"{cell.id}: the tag raises-exception makes papermill fail; show the error with try and except"
         if STALLS.search(cell.source):
-            yield f"{cell.id}: Output, interact and interactive make runs stall; use lab.play"
+            yield f"{cell.id}: Output, interact and interactive make runs stall; use lab.interactive"
 
 
 HYGIENE = (size, metadata, ids, executed_in_order, fresh, outputs, machine, described, headings, checked)

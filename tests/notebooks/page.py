@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from companion.course import results, lessons as syllabus
+from companion.course import lessons
 from companion.lab import Exercise, Lesson
 from companion.lab.lesson import PACKAGE
 
@@ -52,13 +52,18 @@ class Page:
                 if "image/png" in output.get("data", {}):
                     yield cell, output
 
+    def section_of(self, cell: NotebookNode) -> str:
+        """The heading of the section in which a cell stands."""
+        before = "\n".join(c.source for c in self.cells[: self.cells.index(cell)] if c.cell_type == "markdown")
+        return (re.findall(r"^## +(.+?) *$", before, re.MULTILINE) or [""])[-1]
+
 
 def read_page(path: Path) -> Page:
     """Read a notebook and find the lesson that it belongs to."""
-    lesson = syllabus.lesson_of(path)
+    lesson = lessons.lesson_of(path)
     found = importlib.import_module(f"{PACKAGE}.{lesson.name}.exercises").EXERCISES if lesson else ()
     # The public reader would repair what the contract is to find.
-    return Page(path, nbformat.v4.reads(json.dumps(results.read(path))), lesson, tuple(found))
+    return Page(path, nbformat.v4.reads(json.dumps(lessons.read_notebook(path))), lesson, tuple(found))
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -81,15 +86,10 @@ def lines(cell: NotebookNode) -> int:
 
 
 def words(text: str) -> int:
-    """Words of prose: what stands between blanks and holds a letter."""
-    return sum(any(char.isalpha() for char in word) for word in text.split())
+    """Words of prose outside of comments: what stands between blanks and holds a letter."""
+    return sum(any(char.isalpha() for char in word) for word in lessons.COMMENT.sub("", text).split())
 
 
 def without_headings(text: str) -> str:
     """Markdown without its headings."""
     return re.sub(r"^#+ .*$", "", text, flags=re.MULTILINE)
-
-
-def squeezed(text: str) -> str:
-    """Text with every run of white space made one blank."""
-    return " ".join(text.split())

@@ -14,14 +14,24 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from companion.course import results
+from companion.course import lessons, scoreboard
 from companion.course.processes import environment
 from companion.lab import Lesson
 from companion.lab.notebook import RESULTS_FOLDER
 
 CELL_SECONDS = 600
-COLOUR = re.compile(r"\x1b\[\d*m")
-NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_SECONDS), "-p", "no:cacheprovider"]
+COLOR = re.compile(r"\x1b\[\d*m")
+SANITIZE = Path(__file__).with_name("sanitize.cfg")
+NBVAL = [
+    "--nbval-lax",
+    "--nbval-current-env",
+    "--nbval-cell-timeout",
+    str(CELL_SECONDS),
+    "--nbval-sanitize-with",
+    str(SANITIZE),
+    "-p",
+    "no:cacheprovider",
+]
 # Linux hands a process's peak memory on to what it starts, so a small process stands between a large one and the run.
 MEASURED = """\
 import subprocess, sys
@@ -56,16 +66,18 @@ def _differences(path: Path, published: Path, lesson: Lesson) -> list[str]:
     fresh = [json.loads(line) for line in lines]
     exact = {check.id for check in lesson.checks}
     failed = [
-        f"{row['claim']}: the exact check fails" for row in fresh if row["claim"] in exact and row["verdict"] != "holds"
+        f"{row['claim']}: the correctness check fails"
+        for row in fresh
+        if row["claim"] in exact and row["verdict"] != "holds"
     ]
-    missing = [f"{id}: the exact check was not made" for id in sorted(exact - {row["claim"] for row in fresh})]
+    missing = [f"{id}: the correctness check was not made" for id in sorted(exact - {row["claim"] for row in fresh})]
     verdicts = {row["claim"]: row["verdict"] for row in fresh}
-    committed = results.judgements(results.read(path))
+    committed = scoreboard.judgments(lessons.read_notebook(path))
     return [
         *failed,
         *missing,
-        *results.compare(committed, fresh, lesson),
-        *results.surprises(verdicts, lesson, "laptop"),
+        *scoreboard.compare_runs(committed, fresh, lesson),
+        *scoreboard.unexpected(verdicts, lesson, "laptop"),
     ]
 
 
@@ -76,4 +88,4 @@ def _nbval(path: Path, folder: Path) -> tuple[int, str, int]:
         [sys.executable, "-c", MEASURED, str(peak), *command], cwd=path.parent,
         env={**environment(), RESULTS_FOLDER: str(folder)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    return done.returncode, COLOUR.sub("", done.stdout), int(peak.read_text("utf-8"))
+    return done.returncode, COLOR.sub("", done.stdout), int(peak.read_text("utf-8"))

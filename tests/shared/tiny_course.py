@@ -54,7 +54,7 @@ TINY_CELLS = [
     code("check", 'lab.check("X1", 0.0)', "nbval-check-output"),
     code(
         "figure",
-        'fig, ax = plt.subplots()\nax.plot([1, 2])\n'
+        "fig, ax = plt.subplots()\nax.plot([1, 2])\n"
         'lab.show(fig, alt="One line that rises from one to two.", caption="A line. It rises, as lines may do.")',
     ),
     code(

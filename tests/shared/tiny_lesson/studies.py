@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from companion.lab import Study
 from companion.tiny.experiment import Config, experiment
+
+from companion.lab import Study
 
 STUDIES = {"pilot": Study(experiment, Config.at("ci"), first_seed=100, reduced={"size": 5})}

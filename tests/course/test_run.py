@@ -15,9 +15,9 @@ import nbformat
 import psutil
 import pytest
 
-from companion.course import processes, results, runner
+from companion.course import processes, run, scoreboard
 from companion.errors import CompanionError
-from companion.lab import load_lesson
+from companion.lab import load_lesson, load_record
 
 
 def with_cell(notebook: Path, target: str, source: str) -> Path:
@@ -29,13 +29,13 @@ def with_cell(notebook: Path, target: str, source: str) -> Path:
     return path
 
 
-def test_a_notebook_that_fails_is_kept_and_named_and_the_others_run(tiny_notebook: Path, capsys) -> None:
+def test_a_notebook_that_fails_is_stored_and_named_and_the_others_run(tiny_notebook: Path, capsys) -> None:
     with_cell(tiny_notebook, "98_broken.ipynb", "raise ValueError('planted')")
-    outcomes = runner.run(runner.pick((), tiny_notebook.parent), "ci", seed=7, jobs=2)
+    outcomes = run.run(run.select_notebooks((), tiny_notebook.parent), "ci", seed=7, jobs=2)
     assert [(o.notebook, o.status) for o in outcomes] == [("98_broken.ipynb", "failed"), ("99_tiny.ipynb", "passed")]
     broken, tiny = outcomes
     assert broken.error == "cell facts: ValueError: planted"
-    assert tiny.verdicts == "2 not judged at this scale"
+    assert tiny.verdicts == "2 not decided at this scale"
     assert 0 < tiny.cpu_s < 60
     assert 100 < tiny.peak_mb < 1500
     kept = tiny_notebook.parents[1] / "build/executed/ci"
@@ -46,27 +46,33 @@ def test_a_notebook_that_fails_is_kept_and_named_and_the_others_run(tiny_noteboo
     report = json.loads((kept / "run.json").read_text("utf-8"))
     assert report["scale"] == "ci"
     assert report["notebooks"][1]["peak_mb"] == tiny.peak_mb
-    runner.show(outcomes, "ci")
-    assert "98_broken.ipynb failed: cell facts: ValueError: planted. It is kept" in capsys.readouterr().out
+    run.show(outcomes, "ci")
+    assert (
+        "98_broken.ipynb failed: cell facts: ValueError: planted. It is stored, with its traceback:"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_notebook_without_the_parameters_fails_at_once(tiny_notebook: Path) -> None:
     changed = tiny_notebook.read_text("utf-8").replace("seed = 0", "sead = 0")
     tiny_notebook.write_text(changed, "utf-8")
-    (outcome,) = runner.run([tiny_notebook], "ci")
+    (outcome,) = run.run([tiny_notebook], "ci")
     assert (outcome.status, outcome.error) == ("failed", "its parameters cell does not set seed")
 
 
 def test_a_kernel_that_dies_is_reported(tiny_notebook: Path) -> None:
     path = with_cell(tiny_notebook, "98_dies.ipynb", "import os\nos.kill(os.getpid(), 9)")
-    (outcome,) = runner.run([path], "ci")
+    (outcome,) = run.run([path], "ci")
     assert (outcome.status, outcome.error) == ("failed", "the kernel died: out of memory?")
 
 
 def test_an_unexpected_verdict_is_named(tiny_course: Path) -> None:
     lesson = load_lesson("tiny")
-    assert results.summary({"C1": "holds", "C2": "fails"}, lesson, "laptop") == "1 holds, 1 fails"
-    assert results.summary({"C1": "open"}, lesson, "laptop") == "1 open; C2 was not judged; C1 open, expected holds"
+    assert scoreboard.summarize_verdicts({"C1": "holds", "C2": "fails"}, lesson, "laptop") == "1 holds, 1 fails"
+    assert (
+        scoreboard.summarize_verdicts({"C1": "open"}, lesson, "laptop")
+        == "1 open; C2 was not evaluated; C1 open, expected holds"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -103,20 +109,50 @@ def wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.5)
 
 
-def test_notebooks_are_picked_by_lesson_number_and_file(tiny_notebook: Path) -> None:
+def test_notebooks_are_selected_by_lesson_number_and_file(tiny_notebook: Path) -> None:
     folder = tiny_notebook.parent
     shutil.copy(tiny_notebook, folder / "00_start_here.ipynb")
     for name in ("tiny", "99", "99_tiny", "notebooks/99_tiny.ipynb"):
-        assert runner.pick([name], folder) == [tiny_notebook]
+        assert run.select_notebooks([name], folder) == [tiny_notebook]
     for name in ("0", "00", "00_start_here", "00_start_here.ipynb"):
-        assert runner.pick([name], folder) == [folder / "00_start_here.ipynb"]
+        assert run.select_notebooks([name], folder) == [folder / "00_start_here.ipynb"]
     with pytest.raises(CompanionError, match="There is no lesson 'huge'; there is tiny"):
-        runner.pick(["huge"], folder)
+        run.select_notebooks(["huge"], folder)
     tiny_notebook.unlink()
     with pytest.raises(CompanionError, match=r"holds no 99_tiny\.ipynb"):
-        runner.pick(["tiny"], folder)
+        run.select_notebooks(["tiny"], folder)
 
 
 def test_children_run_with_one_thread_and_fixed_hashes() -> None:
     assert processes.environment().items() >= {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}.items()
     assert os.environ.items() <= {**processes.environment(), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}.items()
+
+
+def test_costs_are_stored_on_request(tiny_notebook: Path) -> None:
+    outcomes = [run.Outcome("99_tiny.ipynb", run.PASSED, 9.0, 7.2, 512), run.Outcome("00_start_here.ipynb", run.PASSED)]
+    run.store_costs(outcomes, "ci")
+    assert load_record("tiny").cost["ci"].items() >= {"cpu_seconds": 7, "peak_mb": 512}.items()
+    run.store_costs([run.Outcome("99_tiny.ipynb", run.FAILED, 9.0, 99.0, 512)], "ci")
+    assert load_record("tiny").cost["ci"]["cpu_seconds"] == 7
+
+
+def test_the_benchmark_is_written_and_compared_and_a_failed_run_leaves_the_page(
+    executed_notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "BENCHMARK", [("ci", 1), ("laptop", 2)])
+    page = executed_notebook.parents[1] / "benchmark.md"
+    (outcome,) = run.benchmark([executed_notebook], 1, page)
+    text = page.read_text("utf-8")
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
+        "Ci scale, 1 thread",
+        "Laptop scale, 2 threads",
+    ]
+    assert f"| 99_tiny.ipynb | {outcome.cpu_s:.0f} |" in text
+    assert text.endswith("All verdicts and numbers are those of the committed notebooks.\n")
+    executed_notebook.write_text(
+        executed_notebook.read_text("utf-8").replace('"verdict": "holds"', '"verdict": "open"')
+    )
+    assert "- Tiny, C1: committed verdict 'open', fresh verdict 'holds'" in run._differences([executed_notebook])
+    executed_notebook.write_text(executed_notebook.read_text("utf-8").replace("print(", "prnt("))
+    assert run.exit_code(run.benchmark([executed_notebook], 1, page)) == 1
+    assert page.read_text("utf-8") == text

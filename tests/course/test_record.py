@@ -38,7 +38,6 @@ def test_a_record_holds_every_seed_and_its_stamp(ci_record: records.Run) -> None
     assert stored.stamp == ci_record.stamp
     assert stored.stamp.keys() >= {
         "config",
-        "source",
         "versions",
         "cpu_seconds",
         "peak_mb",
@@ -50,7 +49,7 @@ def test_a_record_holds_every_seed_and_its_stamp(ci_record: records.Run) -> None
     assert stored.stamp["config"]["size"] == 10
 
 
-def test_a_cut_recording_goes_on_where_it_was_cut(tiny_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_goes_on_where_it_stopped(tiny_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_FAILS_ON", "1")
     with pytest.raises(CompanionError, match="seed 1, failed: seed 1 was told to fail"):
         records.record("tiny", "ci", seeds=2)
@@ -67,46 +66,37 @@ def test_two_at_a_time_give_the_numbers_of_one_at_a_time(ci_record: records.Run,
     assert set(again.measurements) > set(ci_record.measurements)
 
 
-def test_a_further_run_stands_beside_the_scales(ci_record: records.Run) -> None:
-    assert records.record("tiny", "rehearsal").seeds == [100]
-    assert list(load_record("tiny").runs) == ["ci", "rehearsal"]
+def test_a_study_stands_beside_the_scales(ci_record: records.Run) -> None:
+    assert records.record("tiny", "pilot").seeds == [100]
+    assert list(load_record("tiny").runs) == ["ci", "pilot"]
+    with pytest.raises(CompanionError, match="choose one of ci, laptop, study, paper, pilot"):
+        records.record("tiny", "nowhere")
 
 
-def test_a_changed_source_makes_the_record_stale_until_declared_harmless(
-    ci_record: records.Run, tiny_course: Path
-) -> None:
+def test_a_seed_of_another_configuration_is_measured_again(ci_record: records.Run, tiny_course: Path) -> None:
+    first = records.record("tiny", "ci").measurements
     source = tiny_course / "companion/tiny/experiment.py"
-    source.write_text(source.read_text().replace("noise + 5", "5 + noise"))
-    assert not load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
-    assert records.declare_harmless("tiny", "addition commutes") == ["ci"]
-    assert load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
-    assert load_record("tiny").runs["ci"].measurements == ci_record.measurements
-    assert records.declare_harmless("tiny", "again") == []
-    source.write_text(source.read_text().replace("5 + noise", "5.0 + noise"))
-    assert records.declare_harmless("tiny", "five is five") == ["ci"]
-    (note,) = load_record("tiny").harmless
-    assert note["reason"] == "addition commutes | five is five"
-    source.write_text(source.read_text().replace("5.0 + noise", "6 + noise"))
-    assert not load_record("tiny").fresh("ci", source_hash("tiny", "ci"))
+    source.write_text(source.read_text().replace('"size": 10}', '"size": 11}'))
+    for name in [name for name in sys.modules if name.startswith("companion.tiny")]:
+        del sys.modules[name]
+    assert records.record("tiny", "ci").measurements != first
 
 
-def test_a_changed_size_makes_that_run_stale_alone_and_a_changed_seed_count_none(
-    ci_record: records.Run, tiny_course: Path
-) -> None:
-    records.record("tiny", "rehearsal")
-    source = tiny_course / "companion/tiny/experiment.py"
-    edits = [
-        ("seeds=1), first_seed", "seeds=2), first_seed", set()),
-        ("size: int = 100", "size: int = 101", set()),
-        ('"size": 10}', '"size": 11}', {"ci", "rehearsal"}),
-    ]
-    for old, new, stale in edits:
-        source.write_text(source.read_text().replace(old, new))
-        forget_the_room()
-        record = load_record("tiny")
-        assert {run for run in record.runs if not record.fresh(run, source_hash("tiny", run))} == stale
-    with pytest.raises(CompanionError, match="choose one of ci, laptop, study, paper, rehearsal"):
-        source_hash("tiny", "nowhere")
+def test_reduced_runs_stand_beside_the_results_and_repeat(ci_record: records.Run) -> None:
+    fresh = records.record_reduced("tiny")
+    assert list(fresh) == ["ci", "pilot"]
+    stored = load_record("tiny")
+    assert stored.runs["ci"].measurements == ci_record.measurements
+    assert stored.reduced["pilot"].stamp["config"]["size"] == 5
+    assert records.run_reduced("tiny", ("pilot",))["pilot"].measurements == fresh["pilot"].measurements
+
+
+def test_a_cost_is_stored_per_scale_and_leaves_the_results(ci_record: records.Run) -> None:
+    records.record_cost("tiny", "laptop", 12.4, 512)
+    records.record_cost("tiny", "ci", 3.0, 400)
+    stored = load_record("tiny")
+    assert {scale: cost["cpu_seconds"] for scale, cost in stored.cost.items()} == {"laptop": 12, "ci": 3}
+    assert stored.runs["ci"].measurements == ci_record.measurements
 
 
 def test_a_number_changed_by_hand_is_found(ci_record: records.Run, tiny_course: Path) -> None:
@@ -115,16 +105,6 @@ def test_a_number_changed_by_hand_is_found(ci_record: records.Run, tiny_course: 
     path.write_text(path.read_text("utf-8").replace(value, value[:-1] + ("1" if value[-1] != "1" else "2")), "utf-8")
     with pytest.raises(CompanionError, match=r"record\.json of 'tiny' is damaged .*changed by hand"):
         load_record("tiny")
-
-
-def forget_the_room() -> None:
-    for name in [name for name in sys.modules if name.startswith("companion.tiny")]:
-        del sys.modules[name]
-
-
-def test_harmless_needs_a_reason(tiny_course: Path) -> None:
-    with pytest.raises(CompanionError, match="needs a reason"):
-        records.declare_harmless("tiny", " ")
 
 
 def test_a_laptop_scale_equal_to_study_is_not_run_twice(tiny_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +117,7 @@ def test_a_laptop_scale_equal_to_study_is_not_run_twice(tiny_course: Path, monke
     assert laptop.stamp["config"]["scale"] == "laptop"
 
 
-def test_the_file_has_a_line_an_arm(ci_record: records.Run, tiny_course: Path) -> None:
+def test_the_file_has_a_line_a_condition(ci_record: records.Run, tiny_course: Path) -> None:
     text = (tiny_course / "companion/tiny/record.json").read_text()
     assert sum('["mean"' in line for line in text.splitlines()) == 2
     assert json.loads(text)["runs"]["ci"]["seeds"] == [0]
