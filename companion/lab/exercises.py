@@ -114,3 +114,24 @@ def solution_text(exercise: Exercise) -> str:
     if callable(exercise.solution):
         return textwrap.dedent(inspect.getsource(exercise.solution))
     return repr(exercise.solution)
+
+
+class ExerciseHandle:
+    """What a learner does with one exercise."""
+
+    def __init__(self, exercise: Exercise) -> None:
+        self._exercise = exercise
+        self._hints = iter(exercise.hints)
+
+    def check(self, answer: Any) -> None:
+        """Print "not attempted", "not yet: because ...", or "right"."""
+        outcome: Outcome = examine(self._exercise, answer)
+        print(f"{self._exercise.id}  {outcome}")
+
+    def hint(self) -> None:
+        """Print the next hint."""
+        print(next(self._hints, "That was the last hint; `.solution()` shows a solution."))
+
+    def solution(self) -> None:
+        """Print the reference solution."""
+        print(solution_text(self._exercise))

@@ -32,7 +32,7 @@ from companion.lab.evidence import (
     place,
     prediction_interval,
 )
-from companion.lab.exercises import Exercise, Outcome, examine, solution_text
+from companion.lab.exercises import ExerciseHandle
 from companion.lab.lesson import PACKAGE, load_lesson
 from companion.lab.records import load_record
 from companion.lab.runtime import (
@@ -302,27 +302,6 @@ class Lab:
         if folder:
             with (Path(folder) / f"{self.lesson.name}.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result) + "\n")
-
-
-class ExerciseHandle:
-    """What a learner does with one exercise."""
-
-    def __init__(self, exercise: Exercise) -> None:
-        self._exercise = exercise
-        self._hints = iter(exercise.hints)
-
-    def check(self, answer: Any) -> None:
-        """Print "not attempted", "not yet: because ...", or "right"."""
-        outcome: Outcome = examine(self._exercise, answer)
-        print(f"{self._exercise.id}  {outcome}")
-
-    def hint(self) -> None:
-        """Print the next hint."""
-        print(next(self._hints, "That was the last hint; `.solution()` shows a solution."))
-
-    def solution(self) -> None:
-        """Print the reference solution."""
-        print(solution_text(self._exercise))
 
 
 # ---------------------------------------------------------------- words and numbers

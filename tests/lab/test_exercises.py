@@ -8,12 +8,12 @@ from companion.lab.exercises import (
     NOT_YET,
     RIGHT,
     Exercise,
+    ExerciseHandle,
     NotYet,
     examine,
     require_close,
     solution_text,
 )
-from companion.lab.notebook import ExerciseHandle
 
 
 def check_double(answer):
