@@ -27,8 +27,7 @@ from torch.nn import functional
 import companion.trans_encoder
 from companion.data.glosses import glosses
 from companion.data.minilm import WEIGHT, minilm
-from companion.trans_encoder.method import length_bucketed_batches, pad
-from companion.trans_encoder.pretrained import (
+from companion.trans_encoder.data import (
     HEAD_DIM,
     HIDDEN_DIM,
     MAX_LENGTH,
@@ -36,6 +35,7 @@ from companion.trans_encoder.pretrained import (
     bert_config,
     vocabulary_index,
 )
+from companion.trans_encoder.method import length_bucketed_batches, pad
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM

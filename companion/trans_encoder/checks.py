@@ -11,9 +11,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from companion.trans_encoder import data, evaluation, method
-from companion.trans_encoder.data import random_pairs
+from companion.trans_encoder.data import RANDOM_DIM, random_encoder, random_pairs
 from companion.trans_encoder.method import BI, CROSS, BiEncoder, CrossEncoder, Pairs, StageConfig
-from companion.trans_encoder.pretrained import RANDOM_DIM, random_encoder
 
 
 def random_cross_encoder(head: str = "cls", cross_attention: bool = True) -> CrossEncoder:

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from companion.lab.exercises import Exercise, NotYet, require_close
 from companion.trans_encoder import method
-from companion.trans_encoder.data import expected_correlation, random_pairs
+from companion.trans_encoder.data import RANDOM_DIM, expected_correlation, random_encoder, random_pairs
 from companion.trans_encoder.evaluation import correlation
 from companion.trans_encoder.method import BiEncoder, CrossEncoder, Pairs
-from companion.trans_encoder.pretrained import RANDOM_DIM, random_encoder
 
 # ---------------------------------------------------------------- E1: the best constant
 

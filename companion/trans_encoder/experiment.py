@@ -28,7 +28,7 @@ class Config(BaseConfig):
     training_pairs: int = 160  # pairs without gold labels to learn from
     held_out_pairs: int = 320  # pairs for evaluation alone
     max_length: int = 32  # tokens of a sentence; longer ones are truncated
-    language_models: tuple[str, ...] = ("glosses-0", "glosses-1")  # names for `pretrained.language_model`
+    language_models: tuple[str, ...] = ("glosses-0", "glosses-1")  # names for `data.language_model`
     start_models: tuple[str, ...] = ()  # starts that others trained, one per language model; none: train SimCSE here
     cycles: int = 1  # distillation cycles
     bottleneck_dim: int = 8  # dimensions of the bottleneck

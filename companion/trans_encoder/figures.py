@@ -13,10 +13,9 @@ from torch import Tensor
 from companion.lab.evidence import Measurement, values
 from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
 from companion.trans_encoder import data
-from companion.trans_encoder.data import HELD_OUT, TRAINING
+from companion.trans_encoder.data import HELD_OUT, TRAINING, AttentionMap
 from companion.trans_encoder.evaluation import CPU_SECONDS, PASSES, SPEARMAN, RankChange, correlation, passes
 from companion.trans_encoder.method import BI, CROSS
-from companion.trans_encoder.pretrained import AttentionMap
 from companion.trans_encoder.training import Variant
 
 if TYPE_CHECKING:

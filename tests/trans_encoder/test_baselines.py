@@ -12,10 +12,9 @@ from torch import Tensor
 from companion.data import status
 from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
-from companion.trans_encoder import baselines, method, pretrained
-from companion.trans_encoder.data import random_pairs
+from companion.trans_encoder import baselines, data, method
+from companion.trans_encoder.data import random_encoder, random_pairs
 from companion.trans_encoder.method import BiEncoder, Pairs, StageConfig
-from companion.trans_encoder.pretrained import random_encoder
 
 needs_minilm = pytest.mark.skipif(status("minilm") != "cached", reason="MiniLM is not in the cache: make data")
 CONFIG = StageConfig(epochs=3, batch_size=8, lr=1e-2, weight_decay=0.0, amp=False)
@@ -110,7 +109,7 @@ def test_embeddings_come_back_in_order() -> None:
 
 @needs_minilm
 def test_the_shipped_models_are_two_and_tokenize_definitions() -> None:
-    first, second = (pretrained.language_model(f"glosses-{seed}") for seed in (0, 1))
+    first, second = (data.language_model(f"glosses-{seed}") for seed in (0, 1))
     texts = ["a small dog", "any of various grasses"]
     assert first.hidden_dim == 128
     assert [int(row[0]) for row in first.tokenize(texts)] == [2, 2]
@@ -125,7 +124,7 @@ def test_the_shipped_models_are_two_and_tokenize_definitions() -> None:
 
 @needs_minilm
 def test_a_shipped_model_recognizes_a_sentence_without_one_of_its_words() -> None:
-    start = pretrained.language_model("glosses-0")
+    start = data.language_model("glosses-0")
     texts = [
         "a large wild cat of Africa",
         "a tool used to cut wood",
@@ -140,16 +139,16 @@ def test_a_shipped_model_recognizes_a_sentence_without_one_of_its_words() -> Non
 
 @needs_minilm
 def test_a_long_text_is_truncated_and_an_unknown_word_is_unknown() -> None:
-    start = pretrained.language_model("glosses-0", max_length=8)
+    start = data.language_model("glosses-0", max_length=8)
     assert len(start.tokenize(["a word and a word and a word and a word"])[0]) == 8
-    assert pretrained.UNKNOWN in start.tokenize(["\u4e2d"])[0].tolist()
+    assert data.UNKNOWN in start.tokenize(["\u4e2d"])[0].tolist()
 
 
 @needs_minilm
 def test_the_first_layers_of_minilm_are_its_own() -> None:
     from companion.data.minilm import minilm
 
-    start = pretrained.language_model("minilm-2")
+    start = data.language_model("minilm-2")
     tokenizer, whole = minilm()
     given = tokenizer(["a small dog"], return_tensors="pt")
     with torch.no_grad():
@@ -162,6 +161,6 @@ def test_a_model_that_does_not_exist_is_named(monkeypatch, tmp_path: Path) -> No
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(CompanionError, match="nowhere/nothing is neither"):
-        pretrained.language_model("nowhere/nothing")
+        data.language_model("nowhere/nothing")
     with pytest.raises(CompanionError, match="pretrain"):
-        pretrained.language_model("glosses-77")
+        data.language_model("glosses-77")

@@ -14,12 +14,11 @@ from companion.data.glosses import SentencePairs
 from companion.errors import CompanionError
 from companion.lab import load_record, values
 from companion.lab.tuning import best
-from companion.trans_encoder import data, method, pretrained, studies, training
-from companion.trans_encoder.data import HELD_OUT, TRAINING
+from companion.trans_encoder import data, method, studies, training
+from companion.trans_encoder.data import HELD_OUT, TRAINING, PretrainedEncoder
 from companion.trans_encoder.evaluation import CPU_SECONDS, SPEARMAN
 from companion.trans_encoder.experiment import RUNTIME_RATIO, Config, experiment
 from companion.trans_encoder.method import BI, CROSS, StageConfig
-from companion.trans_encoder.pretrained import PretrainedEncoder
 from companion.trans_encoder.training import SIMCSE_START, VARIANTS
 
 CPU = torch.device("cpu")
@@ -51,7 +50,7 @@ def tiny_model(name: str, max_length: int) -> PretrainedEncoder:
     def tokenize(texts: list[str]) -> list[torch.Tensor]:
         return [torch.tensor([2, *map(int, text.split()[: max_length - 2]), 3]) for text in texts]
 
-    return PretrainedEncoder(pretrained.random_encoder(int(name[-1])), pretrained.RANDOM_DIM, tokenize)
+    return PretrainedEncoder(data.random_encoder(int(name[-1])), data.RANDOM_DIM, tokenize)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +65,7 @@ def tiny(monkeypatch) -> None:
 
     monkeypatch.setattr(data, "load_pairs", pairs)
     monkeypatch.setattr(
-        data, "language_model", lambda name, length: (tiny_model if "tiny" in name else model)(name, length)
+        data, "language_model", lambda name, length=32: (tiny_model if "tiny" in name else model)(name, length)
     )
 
 
@@ -237,7 +236,7 @@ def test_stsb_takes_the_place_of_definitions() -> None:
 @needs_data
 def test_the_shipped_models_are_small_and_named() -> None:
     for name in Config.at("study").language_models:
-        assert pretrained.language_model(name).hidden_dim > 0
+        assert data.language_model(name).hidden_dim > 0
 
 
 class TestRecord:

@@ -14,7 +14,7 @@ from companion.data import status
 from companion.data.glosses import SentencePairs
 from companion.lab.display import png
 from companion.lab.evidence import Measurement
-from companion.trans_encoder import data, evaluation, figures, pretrained, studies
+from companion.trans_encoder import data, evaluation, figures, studies
 from companion.trans_encoder.data import HELD_OUT, TRAINING
 from companion.trans_encoder.evaluation import AGREEMENT, CPU_SECONDS, PASSES, SPEARMAN
 from companion.trans_encoder.method import BI, CROSS
@@ -164,7 +164,7 @@ def test_rank_changes_are_drawn_pair_by_pair() -> None:
 def test_a_sentence_that_is_encoded_separately_attends_to_itself() -> None:
     texts = ("a small dog", "the old cat sleeps")
     ids = (torch.tensor([2, 9, 8, 7, 3]), torch.tensor([2, 6, 11, 12, 13, 3]))
-    separate, joint = pretrained.attention_maps(pretrained.random_encoder(), texts, ids)
+    separate, joint = data.attention_maps(data.random_encoder(), texts, ids)
     assert separate.tokens == ["[CLS]", "a", "small", "dog", "[SEP]", "[CLS]", "the", "old", "cat", "sleeps", "[SEP]"]
     assert joint.tokens == separate.tokens[:5] + separate.tokens[6:]
     for seen in (separate, joint):

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from companion.errors import CompanionError
 from companion.lab import load_lesson
 from companion.trans_encoder import checks, data, evaluation, method
-from companion.trans_encoder.data import random_pairs
+from companion.trans_encoder.data import RANDOM_DIM, random_encoder, random_pairs
 from companion.trans_encoder.method import BI, CROSS, BiEncoder, CrossEncoder, Pairs
-from companion.trans_encoder.pretrained import RANDOM_DIM, random_encoder
 
 CHECKS = {
     "X1": "loss_is_entropy_plus_divergence", "X2": "gradient_is_the_difference", "X3": "library_losses_agree",

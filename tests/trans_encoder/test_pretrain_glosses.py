@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from companion.trans_encoder.pretrained import UNKNOWN, vocabulary_index
+from companion.trans_encoder.data import UNKNOWN, vocabulary_index
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_glosses.py"
 spec = importlib.util.spec_from_file_location("pretrain_glosses", SCRIPT)

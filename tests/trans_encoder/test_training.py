@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from companion.trans_encoder import method, training
-from companion.trans_encoder.data import random_pairs
+from companion.trans_encoder.data import RANDOM_DIM, random_encoder, random_pairs
 from companion.trans_encoder.method import BiEncoder, CrossEncoder, Pairs, StageConfig
-from companion.trans_encoder.pretrained import RANDOM_DIM, random_encoder
 
 QUICK = StageConfig(epochs=4, batch_size=8, lr=3e-3, amp=False)
 
