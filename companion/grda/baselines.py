@@ -1,117 +1,147 @@
-"""What GRDA is measured against: discriminators that treat all domains alike, and a walk through the same graph."""
+"""What GRDA is compared with: uniform alignment, self-training along the graph, and simple forecasts."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion.grda.method import Game, Training, batches, fit
+from companion.grda.data import HALF_YEAR, Temperatures
+from companion.grda.method import AdversarialConfig, AdversarialModel, batches, fit, set_gradients
+
+RIDGE_LAMBDAS = tuple(np.logspace(-3, 3, 13).tolist())  # regularization strengths
 
 # ---------------------------------------------------------------- uniform alignment
 
 
-class DomainCritic(nn.Module):
-    """DANN: from e alone, which of the V domains is it? All p(e | u) become the same (Ganin et al., 2016)."""
+class DomainDiscriminator(nn.Module):
+    """DANN: classify the domain from e, so that all p(e | u) become equal (Ganin et al., 2016)."""
 
-    def __init__(self, discriminator: nn.Module) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.discriminator = discriminator
+        self.net = net
 
     def forward(self, e: Tensor, scores: Tensor) -> Tensor:
-        """e (V, b, h) -> the mean cross-entropy of the domain's number."""
-        guess = self.discriminator(self.sees(e, scores))
-        truth = torch.arange(len(e), device=e.device).repeat_interleave(e.shape[1])
-        return functional.cross_entropy(guess.flatten(0, 1), truth)
+        """The mean cross-entropy of the domain, a scalar, of e (V, b, h) and scores (V, b, classes)."""
+        logits = self.net(self.inputs(e, scores))
+        domain = torch.arange(len(e), device=e.device).repeat_interleave(e.shape[1])
+        return functional.cross_entropy(logits.flatten(0, 1), domain)
 
-    def sees(self, e: Tensor, scores: Tensor) -> Tensor:
-        """What the discriminator is shown."""
+    def inputs(self, e: Tensor, scores: Tensor) -> Tensor:
+        """Inputs of the network, here e (V, b, h)."""
         return e
 
 
-class ConditionalCritic(DomainCritic):
-    """CDANN: the same, but shown the predicted class as well: p(e | u, class) become the same (Li et al., 2018)."""
+class ConditionalDiscriminator(DomainDiscriminator):
+    """CDANN: classify the domain from e and the predicted class: p(e | u, class) become equal (Li et al., 2018)."""
 
-    def sees(self, e: Tensor, scores: Tensor) -> Tensor:
-        """e with the predicted probabilities, (V, b, h + classes); no gradient runs through the latter."""
+    def inputs(self, e: Tensor, scores: Tensor) -> Tensor:
+        """e with the predicted probabilities, (V, b, h + classes); without a gradient through the latter."""
         return torch.cat([e, scores.detach().softmax(-1)], dim=-1)
 
 
 def fit_adda(
-    game: Game, critic: nn.Module, x: Tensor, y: Tensor, training: Training, share: float, generator: torch.Generator
+    model: AdversarialModel,
+    discriminator: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    config: AdversarialConfig,
+    generator: torch.Generator,
 ) -> Iterator[int]:
-    """ADDA: half of the epochs on the sources alone; then a copy of E learns to make targets look like sources.
+    """ADDA: half of the epochs on the sources alone; then a copy of E learns to encode targets like sources.
 
-    The critic's output (V, b, 1) says "source?"; `share` is the copy's learning rate against the critic's. Inference
-    is with the copy (Tzeng et al., 2017).
+    discriminator: encodings (W, b, h) -> (W, b, 1), "is this a source?". Inference uses the copy (Tzeng et al., 2017).
     """
-    half = Training(training.epochs // 2, training.batch, training.lr, training.half_life / 2)
-    yield from fit(game, x, y, half, False, generator)
-    teacher, game.encoder = game.encoder, copy.deepcopy(game.encoder)
-    players = [list(game.encoder.parameters()), list(critic.parameters())]
-    pupil, judge = (
-        torch.optim.Adam(p, lr, fused=True) for p, lr in zip(players, (training.lr * share, training.lr), strict=True)
-    )
-    domains = torch.arange(len(x), device=x.device).unsqueeze(1)
-    for epoch in range(half.epochs, training.epochs):
-        for rows in batches(len(y), y.shape[1], training.batch, False, generator):
-            part = x[domains, rows.to(x.device)]
+    half = replace(config, epochs=config.epochs // 2, half_life=config.half_life / 2)
+    yield from fit(model, x, y, half, False, generator)
+    source_encoder, model.encoder = model.encoder, copy.deepcopy(model.encoder)
+    of_encoder, of_discriminator = list(model.encoder.parameters()), list(discriminator.parameters())
+    encoder_optimizer = torch.optim.Adam(of_encoder, config.lr * config.lam, fused=True)
+    discriminator_optimizer = torch.optim.Adam(of_discriminator, config.lr, fused=True)
+    rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+    for epoch in range(half.epochs, config.epochs):
+        for indices in batches(len(y), y.shape[1], config.batch_size, False, generator):
+            # 1. encodings of sources by the first encoder, of targets by its copy
+            batch = x[rows, indices.to(x.device)]
             with torch.no_grad():
-                real = critic_input(teacher, game, part, game.sources)
-            fake = critic_input(game.encoder, game, part, ~game.sources)
-            _set(players[1], torch.autograd.grad(_told_apart(critic, real, fake), players[1], retain_graph=True))
-            _set(players[0], torch.autograd.grad(functional.softplus(-critic(fake)).mean(), players[0]))
-            judge.step()
-            pupil.step()
+                real = source_encoder(batch[model.sources], model.z[model.sources])
+            fake = model.encoder(batch[~model.sources], model.z[~model.sources])
+            # 2. the discriminator learns to separate them, the copy learns the opposite labels
+            of_real, of_fake = discriminator(real), discriminator(fake)
+            discriminator_loss = functional.softplus(-of_real).mean() + functional.softplus(of_fake).mean()
+            set_gradients(
+                of_discriminator, torch.autograd.grad(discriminator_loss, of_discriminator, retain_graph=True)
+            )
+            encoder_loss = functional.softplus(-discriminator(fake)).mean()
+            set_gradients(of_encoder, torch.autograd.grad(encoder_loss, of_encoder))
+            # 3. the simultaneous update
+            discriminator_optimizer.step()
+            encoder_optimizer.step()
         yield epoch + 1
 
 
-def critic_input(encoder: nn.Module, game: Game, x: Tensor, which: Tensor) -> Tensor:
-    """The encodings (W, b, h) of the domains in `which` (V,) bool."""
-    return encoder(x[which], game.z[which])
+# ---------------------------------------------------------------- the graph without adversarial training
 
 
-def _told_apart(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    return functional.softplus(-critic(real)).mean() + functional.softplus(critic(fake)).mean()
-
-
-def _set(player: list[nn.Parameter], slopes: tuple[Tensor, ...]) -> None:
-    for parameter, slope in zip(player, slopes, strict=True):
-        parameter.grad = slope
-
-
-# ---------------------------------------------------------------- the graph without a game
-
-
-def self_training(
+def graph_self_training(
     x: np.ndarray, y: np.ndarray, adjacency: np.ndarray, sources: np.ndarray, rounds: int
 ) -> tuple[np.ndarray, list[int]]:
-    """Walk from the sources through the graph: a linear classifier learns a domain from its neighbours' guesses.
+    """Label one domain after the other, outwards from the sources, by linear classifiers (gradual self-training).
 
     x (V, n, m), y (V, n) of which only the sources' rows are read, adjacency (V, V), sources (V,) bool. The next domain
-    is the one with most neighbours already labelled; its classifier learns their labels or guesses, guesses its own
-    domain, and learns those guesses too, `rounds` times. Returns all guesses (V, n) and the order of the walk.
+    is the one with most labeled neighbors. A logistic regression is trained on their labels or predictions, applied to
+    the domain, and trained again on its own predictions there, `rounds` times. Returns all predictions (V, n) and the
+    order of the domains.
     """
-    guesses, known, walk = np.where(sources[:, None], y, -1), sources.copy(), []
-    while not known.all():
-        votes = np.where(known, -1, adjacency[:, known].sum(1))
-        domain = int(votes.argmax())
-        near = np.flatnonzero(known & (adjacency[domain] > 0)) if votes[domain] else np.flatnonzero(known)
-        guesses[domain] = _adapted(x[near], guesses[near], x[domain], rounds)
-        known[domain] = True
-        walk.append(domain)
-    return guesses, walk
+    predictions, labeled, order = np.where(sources[:, None], y, -1), sources.copy(), []
+    while not labeled.all():
+        neighbors = np.where(labeled, -1, adjacency[:, labeled].sum(1))
+        domain = int(neighbors.argmax())
+        near = np.flatnonzero(labeled & (adjacency[domain] > 0)) if neighbors[domain] else np.flatnonzero(labeled)
+        x_near, y_near = x[near].reshape(-1, x.shape[-1]), predictions[near].ravel()
+        prediction = LogisticRegression().fit(x_near, y_near).predict(x[domain])
+        for _ in range(rounds):
+            if len(np.unique(prediction)) > 1:
+                prediction = LogisticRegression().fit(x[domain], prediction).predict(x[domain])
+        predictions[domain], labeled[domain] = prediction, True
+        order.append(domain)
+    return predictions, order
 
 
-def _adapted(x_near: np.ndarray, y_near: np.ndarray, x_own: np.ndarray, rounds: int) -> np.ndarray:
-    x, y = x_near.reshape(-1, x_near.shape[-1]), y_near.ravel()
-    guess = LogisticRegression().fit(x, y).predict(x_own)
-    for _ in range(rounds):
-        if len(np.unique(guess)) > 1:
-            guess = LogisticRegression().fit(x_own, guess).predict(x_own)
-    return guess
+# ---------------------------------------------------------------- forecasts without a network, each (48, 12, 6)
+
+
+def ridge(data: Temperatures) -> np.ndarray:
+    """Ridge regression on all source states; leave-one-out cross-validation there selects the regularization."""
+    x, y = (part[data.sources].reshape(-1, HALF_YEAR) for part in (data.x, data.y))
+    model = RidgeCV(alphas=RIDGE_LAMBDAS).fit(x, y)
+    return model.predict(data.x.reshape(-1, HALF_YEAR)).reshape(data.y.shape)
+
+
+def climatology(data: Temperatures) -> np.ndarray:
+    """The source states' mean July to December, for every state and year."""
+    return np.broadcast_to(data.y[data.sources].mean((0, 1)), data.y.shape)
+
+
+def persistence(data: Temperatures) -> np.ndarray:
+    """June's temperature for every month."""
+    return np.broadcast_to(data.x[..., -1:], data.y.shape)
+
+
+def mirror(data: Temperatures) -> np.ndarray:
+    """The first half-year in reverse: July and August as June, September as May, … December as February."""
+    return data.x[..., [5, 5, 4, 3, 2, 1]]
+
+
+FORECASTS: Mapping[str, Callable[[Temperatures], np.ndarray]] = {
+    "ridge": ridge,
+    "climatology": climatology,
+    "persistence": persistence,
+    "mirror": mirror,
+}
