@@ -113,6 +113,11 @@ def guarantee_name(least: int) -> str:
     return f"{least} states per item"
 
 
+def size_name(n: int, m: int) -> str:
+    """The display name of a matrix of n users and m items."""
+    return f"{n:,} x {m:,}"
+
+
 def row_and_column_rankings(
     data: ExperimentData, relevance: Mapping[str, Tensor], activity: Mapping[str, Tensor], seed: int
 ) -> list[Measurement]:

@@ -13,9 +13,18 @@ from companion.lab.evidence import Measurement, values
 from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure
 from companion.rim import baselines
 from companion.rim.data import END, STATE, ExperimentData, Split
-from companion.rim.experiment import ITEMREC, RELATIVE, SHORTFALL, TEST, USERREC, guarantee_name, method_name, user_rec
+from companion.rim.experiment import (
+    ITEMREC,
+    RELATIVE,
+    SHORTFALL,
+    TEST,
+    USERREC,
+    guarantee_name,
+    method_name,
+    size_name,
+    user_rec,
+)
 from companion.rim.method import hawkes_states, log_scores, top_columns
-from companion.rim.studies import size_name
 from companion.rim.training import EMA, EMA_TUNED, HAWKES, HP, NONE, USER
 
 if TYPE_CHECKING:

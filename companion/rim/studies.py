@@ -15,7 +15,7 @@ from companion.lab.evidence import Measurement
 from companion.lab.tuning import grid, grid_search
 from companion.rim import baselines, matching, training
 from companion.rim.data import STATE, Split, load_data
-from companion.rim.experiment import ITEMREC, SHORT, SMALL, USERREC, Config, experiment, item_rec, user_rec
+from companion.rim.experiment import ITEMREC, SHORT, SMALL, USERREC, Config, experiment, item_rec, size_name, user_rec
 from companion.rim.method import BlockScorer, Exposure, best_rows_and_columns
 from companion.rim.training import ALS, EMA_TUNED, GRU, HAWKES, HP, TRANSFORMER
 
@@ -123,11 +123,6 @@ def measure_runtime(n: int, m: int, memory: int = MEMORY) -> dict[str, float]:
         "one dual update": lab_runtime.cpu_seconds(update),
         "peak memory": lab_runtime.peak_megabytes(),
     }
-
-
-def size_name(n: int, m: int) -> str:
-    """The display name of a matrix of n users and m items."""
-    return f"{n:,} x {m:,}"
 
 
 def runtime(config: Config, seed: int, device: torch.device) -> list[Measurement]:

@@ -16,7 +16,6 @@ from companion.rim.data import STATE, ExperimentData, Split, shuffle_gaps
 from companion.rim.method import Exposure, NextItemModel
 
 POPULARITY, GRU, ALS, TRANSFORMER = "item popularity", "GRU", "ALS", "transformer"
-RELEVANCES = (POPULARITY, GRU, TRANSFORMER, ALS)
 RAW = "ALS, raw"
 NONE, USER, EMA, EMA_TUNED, HAWKES, HP, ORACLE = (
     "none", "user popularity", "EMA", "EMA, tuned", "Hawkes", "HP", "oracle",
@@ -26,7 +25,6 @@ SHUFFLED = "HP, times shuffled"
 TOP_K, DUAL_P, DUAL_RIM, GREEDY_P, GREEDY_RIM, WRONG_PRICES = (
     "top k", "dual, relevance", "dual, RIM", "greedy, relevance", "greedy, RIM", "dual, RIM, prices shuffled",
 )  # fmt: skip
-POLICIES = (TOP_K, DUAL_P, DUAL_RIM, GREEDY_P, GREEDY_RIM, WRONG_PRICES)
 
 
 # ---------------------------------------------------------------- relevance

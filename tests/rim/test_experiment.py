@@ -14,7 +14,7 @@ from companion.data.ratings import Interactions
 from companion.lab import load_record, values
 from companion.lab.display import png
 from companion.rim import data, figures, matching, method, studies, training
-from companion.rim.experiment import ITEMREC, TEST, USERREC, Config, experiment, guarantee_name, method_name
+from companion.rim.experiment import ITEMREC, TEST, USERREC, Config, experiment, guarantee_name, method_name, size_name
 from companion.rim.training import EMA, GREEDY_RIM, GRU, HP, USER
 
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ class TestRecord:
     def test_memory_stays_far_below_the_matrix(self) -> None:
         found = load_record("rim").runs["runtime"].measurements
         n, m = Config.at("laptop").runtime_sizes[-1]
-        peak = values(found, "megabytes", "peak memory", studies.size_name(n, m))[0]
+        peak = values(found, "megabytes", "peak memory", size_name(n, m))[0]
         assert peak < n * m * 4 / 2**20 / 2
 
 
