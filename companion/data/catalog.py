@@ -65,7 +65,7 @@ class DataCard:
     title: str
     kind: Literal["data", "model"]
     tier: Literal["base", "real", "paper"]
-    licence: str
+    license: str
     attribution: str
     role: str
     size: str

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 SIZE = 64  # pixels a side of what the network sees of a digit
-SMALLEST_VARIANCE = 1e-3  # added to every variance of the normalisation, as in training
+SMALLEST_VARIANCE = 1e-3  # added to every variance of the normalization, as in training
 # repeats, kernel, stride of the first, expansion, width: the seven stages of the paper
 STAGES = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
     (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320),
 )  # fmt: skip
 STEM = 32
-COLOUR_MEAN, COLOUR_SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+COLOR_MEAN, COLOR_SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 def fold(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Each convolution with the normalisation behind it, as one: "name.weight" and "name.bias", float32."""
+    """Each convolution with the normalization behind it, as one: "name.weight" and "name.bias", float32."""
     folded = {}
     for convolution, normal in _pairs():
         scale = state[f"{normal}.weight"] / (state[f"{normal}.running_var"] + SMALLEST_VARIANCE).sqrt()
@@ -60,7 +60,7 @@ def _blocks() -> list[tuple[int, int, int, int, int]]:
 
 
 def features(weights: "Mapping[str, Tensor]", images: "Tensor") -> "Tensor":
-    """The mean over space of the last layer, (n, 1280), for images (n, 3, side, side), standardised."""
+    """The mean over space of the last layer, (n, 1280), for images (n, 3, side, side), standardized."""
     x = _layer(weights, "_conv_stem", images, stride=2).clamp(0, 6)
     for i, (_, stride, expansion, a, b) in enumerate(_blocks()):
         name, inside = f"_blocks.{i}", x
@@ -85,14 +85,14 @@ def _layer(weights: "Mapping[str, Tensor]", name: str, x: "Tensor", stride: int 
 
 
 def as_input(images: np.ndarray, side: int = SIZE) -> "Tensor":
-    """uint8 images [n, h, w] or [n, h, w, 3] as the network wants them: (n, 3, side, side) float32, standardised."""
+    """uint8 images [n, h, w] or [n, h, w, 3] as the network wants them: (n, 3, side, side) float32, standardized."""
     import torch
     from torch.nn import functional
 
     pixels = torch.from_numpy(images).float()
     pixels = pixels.unsqueeze(1).expand(-1, 3, -1, -1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     large = functional.interpolate(pixels / 255, (side, side), mode="bilinear", align_corners=False)
-    mean, spread = (torch.tensor(values).reshape(3, 1, 1) for values in (COLOUR_MEAN, COLOUR_SPREAD))
+    mean, spread = (torch.tensor(values).reshape(3, 1, 1) for values in (COLOR_MEAN, COLOR_SPREAD))
     return (large - mean) / spread
 
 

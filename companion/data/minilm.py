@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerFast
 
 WORDS = "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"  # the tokenizer's five words that are no words
-LONGEST = 256  # word pieces of a text that the encoder was trained to read
+LONGEST = 256  # subwords of a text that the encoder was trained to read
 WEIGHT = "weight/"
 COUNTED = "embeddings.position_ids"  # 0, 1, 2, …: no weight, though the file has it
 
@@ -46,7 +46,7 @@ def minilm() -> "tuple[PreTrainedTokenizerFast, BertModel]":
 
 
 def minilm_tokenizer() -> "PreTrainedTokenizerFast":
-    """Its tokenizer alone, without the weights: lower-case word pieces, 30,522 of them."""
+    """Its tokenizer alone, without the weights: lower-case subwords, 30,522 of them."""
     with np.load(path("minilm")) as arrays:
         return _tokenizer(arrays)
 
@@ -60,7 +60,7 @@ def minilm_nouns() -> np.ndarray:
 def embed(
     texts: Sequence[str], tokenizer: "PreTrainedTokenizerFast", encoder: "BertModel", batch: int = 64
 ) -> np.ndarray:
-    """Sentence vectors [n, 384] float32: the mean over word pieces of the last layer, before any normalisation.
+    """Sentence vectors [n, 384] float32: the mean over subwords of the last layer, before any normalization.
 
     Texts of like length share a batch, so that hardly anything is padding; the order is that of `texts`.
     """

@@ -19,14 +19,14 @@ TIERS = {
 
 
 def third_party() -> str:
-    """The text of THIRD_PARTY.md: for each card its licence, attribution, sources, and the notice that must travel."""
+    """The text of THIRD_PARTY.md: for each card its license, attribution, sources, and the notice that must travel."""
     return "\n".join([HEAD, *map(_section, cards().values())])
 
 
 def _section(card: DataCard) -> str:
     facts = {
         "Kind": f"{card.kind}, {TIERS[card.tier]}",
-        "Licence": card.licence,
+        "License": card.license,
         "Attribution": card.attribution,
         "Homepage": f"<{card.homepage}>",
         "Comes from": "; ".join(source.label for source in card.sources),

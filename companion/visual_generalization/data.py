@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from companion.data.factors import dsprites
+from companion.data.images import dsprites
 from companion.errors import CompanionError
 from companion.visual_generalization import method
 from companion.visual_generalization.method import Grid

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.data import cache, download, catalog
+from companion.data import cache, catalog, download
 from companion.data.catalog import Address, Distribution
 
 # offset, lexicographer file, words, pointers, gloss; and the tag count of each
@@ -65,7 +65,7 @@ CARD = """
 title = "Tiny WordNet"
 kind = "data"
 tier = "base"
-licence = "ours"
+license = "ours"
 attribution = "us"
 role = "a test"
 size = "small"
@@ -139,7 +139,7 @@ def write_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     """Writes a card into an own, empty catalog."""
     folder = tmp_path / "cards"
     folder.mkdir()
-    monkeypatch.setattr(catalogue, "cards", lambda: {f.stem: catalog.read_card(f) for f in sorted(folder.iterdir())})
+    monkeypatch.setattr(catalog, "cards", lambda: {f.stem: catalog.read_card(f) for f in sorted(folder.iterdir())})
     return lambda name, text: (folder / f"{name}.toml").write_text(text) and None
 
 
@@ -154,7 +154,7 @@ def shop(
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
     counter = Shop(cache.cache_dir(), tiny_files, write_card)
     counter.offer(tiny_files)
-    monkeypatch.setattr(carriers, "download", counter.download)
+    monkeypatch.setattr(download, "download", counter.download)
     return counter
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from companion.data import cifar
+from companion.data import images
 from companion.errors import CompanionError
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
@@ -34,25 +34,25 @@ def batch(number: int, labels: bytes, images: int = 4) -> dict[bytes, Any]:
 
 
 def published(name: str) -> dict[str, Any]:
-    names = [n for part in cifar.BATCHES[name] for n in part]
-    found = {f"{FOLDERS[name]}/{n}": batch(i, cifar.LABELS[name]) for i, n in enumerate(names)}
+    names = [n for part in images.BATCHES[name] for n in part]
+    found = {f"{FOLDERS[name]}/{n}": batch(i, images.LABELS[name]) for i, n in enumerate(names)}
     return found | {f"{FOLDERS[name]}/readme.html": {}}
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_published_layout_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / name).mkdir()
-    file = archive(tmp_path / name / cifar.ARCHIVES[name], batches := published(name))
+    file = archive(tmp_path / name / images.ARCHIVES[name], batches := published(name))
     monkeypatch.setenv("COMPANION_REAL", str(tmp_path))
     with pytest.raises(CompanionError, match="its md5 is wrong"):
-        cifar.cifar(name)
-    monkeypatch.setitem(cifar.MD5, name, hashlib.md5(file.read_bytes()).hexdigest())
-    split = cifar.cifar(name)
-    first = batches[f"{FOLDERS[name]}/{cifar.BATCHES[name][0][0]}"]
-    assert len(split.train_labels) == 4 * len(cifar.BATCHES[name][0])
+        images.cifar(name)
+    monkeypatch.setitem(images.MD5, name, hashlib.md5(file.read_bytes()).hexdigest())
+    split = images.cifar(name)
+    first = batches[f"{FOLDERS[name]}/{images.BATCHES[name][0][0]}"]
+    assert len(split.train_labels) == 4 * len(images.BATCHES[name][0])
     assert split.test_images.shape == (4, 32, 32, 3)
     assert split.train_images[0, 5, 7].tolist() == first[b"data"][0].reshape(3, 32, 32)[:, 5, 7].tolist()
-    assert split.train_labels[:4].tolist() == first[cifar.LABELS[name]]
+    assert split.train_labels[:4].tolist() == first[images.LABELS[name]]
 
 
 class Harm:
@@ -63,19 +63,19 @@ class Harm:
 def test_what_is_no_array_is_refused_unread(tmp_path: Path) -> None:
     file = archive(tmp_path / "x.tar.gz", {"cifar-100-python/train": Harm()})
     with pytest.raises(CompanionError, match=r"asks for .*exec, which no published batch holds"):
-        cifar.read_batches(file, "cifar100")
+        images.read_batches(file, "cifar100")
 
 
 def test_a_missing_batch_and_an_unknown_set_are_named(tmp_path: Path) -> None:
     batches = published("cifar10")
     del batches["cifar-10-batches-py/data_batch_3"]
     with pytest.raises(CompanionError, match="lacks data_batch_3"):
-        cifar.read_batches(archive(tmp_path / "x.tar.gz", batches), "cifar10")
+        images.read_batches(archive(tmp_path / "x.tar.gz", batches), "cifar10")
     with pytest.raises(CompanionError, match="use one of cifar10, cifar100"):
-        cifar.cifar("cifar")
+        images.cifar("cifar")
 
 
 def test_how_to_bring_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMPANION_REAL", raising=False)
     with pytest.raises(CompanionError, match="set COMPANION_REAL to a folder that holds cifar10/"):
-        cifar.cifar("cifar10")
+        images.cifar("cifar10")

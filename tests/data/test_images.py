@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from companion.data import card, efficientnet_lite0, status
+from companion.data import card, status
+from companion.data import efficientnet_lite0 as lite0
 from companion.data.images import cifar10_subset, flowers102, mnist5k, reduce_mnist5k
 from companion.errors import CompanionError
 
@@ -41,16 +42,16 @@ def test_the_digits_are_as_their_card_says() -> None:
 @needs_lite0
 def test_the_backbone_is_as_its_card_says() -> None:
     facts = card("lite0").facts
-    assert efficientnet_lite0.lite0_features().shape == (facts["images"], facts["features"])
-    assert sum(value.numel() for value in efficientnet_lite0.lite0_weights().values()) == facts["numbers in the folded weights"]
+    assert lite0.lite0_features().shape == (facts["images"], facts["features"])
+    assert sum(value.numel() for value in lite0.lite0_weights().values()) == facts["numbers in the folded weights"]
 
 
 @needs_digits
 @needs_lite0
 def test_the_stored_features_are_those_of_the_network() -> None:
     rows = [0, 777, 4999]
-    seen = efficientnet_lite0.embed(mnist5k()[0][rows], efficientnet_lite0.lite0_weights(), torch.device("cpu"), batch=2)
-    assert np.allclose(seen, efficientnet_lite0.lite0_features()[rows], rtol=2e-3, atol=2e-3)
+    seen = lite0.embed(mnist5k()[0][rows], lite0.lite0_weights(), torch.device("cpu"), batch=2)
+    assert np.allclose(seen, lite0.lite0_features()[rows], rtol=2e-3, atol=2e-3)
 
 
 @needs_lite0
@@ -64,19 +65,19 @@ def test_the_network_is_that_of_the_package_where_it_is_installed() -> None:
     x = torch.rand(2, 3, 64, 64, generator=rng)
     with torch.no_grad():
         wanted = net.eval().extract_features(x).mean((2, 3))
-        assert torch.allclose(efficientnet_lite0.features(efficientnet_lite0.fold(net.state_dict()), x), wanted, atol=1e-4)
+        assert torch.allclose(lite0.features(lite0.fold(net.state_dict()), x), wanted, atol=1e-4)
 
 
-def test_folding_a_normalisation_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folding_a_normalization_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lite0, "_pairs", lambda: iter([("conv", "norm")]))
-    conv, norm = torch.nn.Conv2d(3, 5, 3, bias=False), torch.nn.BatchNorm2d(5, eps=efficientnet_lite0.SMALLEST_VARIANCE)
+    conv, norm = torch.nn.Conv2d(3, 5, 3, bias=False), torch.nn.BatchNorm2d(5, eps=lite0.SMALLEST_VARIANCE)
     for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
         torch.nn.init.uniform_(value, 0.5, 2)
     norm.eval()
     state = {f"conv.{k}": v for k, v in conv.state_dict().items()} | {
         f"norm.{k}": v for k, v in norm.state_dict().items()
     }
-    folded, x = efficientnet_lite0.fold(state), torch.rand(2, 3, 8, 8)
+    folded, x = lite0.fold(state), torch.rand(2, 3, 8, 8)
     with torch.no_grad():
         given = torch.nn.functional.conv2d(x, folded["conv.weight"], folded["conv.bias"])
         assert torch.allclose(given, norm(conv(x)), atol=1e-5)

@@ -16,7 +16,7 @@ def test_third_party_is_fresh() -> None:
 def test_every_set_and_its_licence_is_named() -> None:
     for card in cards().values():
         assert f"## {card.title}\n" in third_party()
-        assert card.licence in third_party()
+        assert card.license in third_party()
 
 
 def test_the_notice_of_wordnet_travels_with_it() -> None:

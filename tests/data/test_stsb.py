@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from companion.data import card, catalog, real_dir
-from companion.data.stsb import stsb
+from companion.data.sentences import stsb
 from companion.errors import CompanionError
 
 
 def test_a_line_is_two_sentences_and_a_score(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("COMPANION_REAL", str(tmp_path))
     without_hashes = {"stsb": replace(card("stsb"), files={})}
-    monkeypatch.setattr(catalogue, "cards", lambda: without_hashes)
+    monkeypatch.setattr(catalog, "cards", lambda: without_hashes)
     (tmp_path / "stsb").mkdir()
     (tmp_path / "stsb" / "dev.csv").write_text('A dog.,"One, a dog.",4.5\nA cat.,A car.,0\n')
     found = stsb("dev")

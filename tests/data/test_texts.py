@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from companion.data import card, catalog, real_dir
-from companion.data.texts import arxiv_texts, cora_text, published_vectors
+from companion.data.graphs import arxiv_texts, cora_text, published_vectors
 from companion.errors import CompanionError
 
 NAMES = ("cora_text", "ogbn_arxiv_text", "xrt_vectors")
@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """COMPANION_REAL with empty folders, and cards that expect no published hash."""
     monkeypatch.setenv("COMPANION_REAL", str(tmp_path))
     cards = {name: replace(card(name), files={}) for name in NAMES}
-    monkeypatch.setattr(catalogue, "cards", lambda: cards)
+    monkeypatch.setattr(catalog, "cards", lambda: cards)
     for name in NAMES:
         (tmp_path / name).mkdir()
     return tmp_path

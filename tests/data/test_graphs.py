@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from companion.data import card, download, fetch, real_dir
+from companion.data import card, catalog, download, fetch, real_dir
 from companion.data.graphs import ogbn_arxiv, planetoid
 from companion.errors import CompanionError
 
@@ -51,13 +51,13 @@ def test_ogbn_arxiv_reads_the_published_layout(archive) -> None:
 def test_ogbn_arxiv_from_the_cache_equals_the_archive(archive, monkeypatch, tmp_path) -> None:
     from dataclasses import replace
 
-    from companion.data import cache, catalog
+    from companion.data import cache
 
     chosen = card("ogbn_arxiv")
     source = replace(chosen.sources[0], sha256=cache.sha256(archive))
-    monkeypatch.setattr(catalogue, "cards", lambda: {"ogbn_arxiv": replace(chosen, sources=(source,))})
+    monkeypatch.setattr(catalog, "cards", lambda: {"ogbn_arxiv": replace(chosen, sources=(source,))})
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(carriers, "download", lambda source, workshop: archive.rename(workshop / "arxiv.zip"))
+    monkeypatch.setattr(download, "download", lambda source, workshop: archive.rename(workshop / "arxiv.zip"))
     fetch("ogbn_arxiv")
     data = ogbn_arxiv()
     assert data.edge_index.shape == (2, 3)

@@ -1,9 +1,10 @@
-"""Definitions of WordNet's nouns in pairs, with the similarity of their places in the hierarchy of meanings.
+"""Pairs of sentences with a similarity: definitions of WordNet's nouns, and STS Benchmark, which the user brings.
 
-The similarity is Wu and Palmer's, 2 dep(l) / (2 dep(l) + len(a, l) + len(b, l)): l is the deepest common ancestor of
-the synsets a and b, dep its number of steps from the root plus one, len the steps up to it.
+The similarity of two definitions is Wu and Palmer's, 2 dep(l) / (2 dep(l) + len(a, l) + len(b, l)): l is the deepest
+common ancestor of the synsets a and b, dep its number of steps from the root plus one, len the steps up to it.
 """
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from companion.data.cache import path
+from companion.data.cache import brought, path
 from companion.data.wordnet import HYPERNYM, read_synsets
 from companion.errors import CompanionError
 
+PARTS = ("train", "dev")  # of STS Benchmark
 SHORTEST, LONGEST = 4, 14  # words of a definition that may enter a pair
 MOST_STEPS = 7  # up to a shared ancestor, and about as many down again
 RELATED = 0.8  # of the pairs share an ancestor by construction; in the others both are drawn at random
@@ -31,7 +33,7 @@ class SentencePairs:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A hierarchy of meanings: above and below list each node's direct neighbours, depth counts the root as 1."""
+    """A hierarchy of meanings: above and below list each node's direct neighbors, depth counts the root as 1."""
 
     above: list[list[int]]
     below: list[list[int]]
@@ -139,3 +141,12 @@ def _relative(tree: Hierarchy, node: int, allowed: np.ndarray, rng: np.random.Ge
     for _ in range(steps + int(rng.integers(-1, 2))):
         node = int(rng.choice(tree.below[node])) if tree.below[node] else node
     return node if allowed[node] else None
+
+
+def stsb(part: str) -> SentencePairs:
+    """The pairs of one part, "train" or "dev", in the file's order; similarity from 0 to 5."""
+    if part not in PARTS:
+        raise CompanionError(f"part = {part!r} is not one of {', '.join(PARTS)}.")
+    with brought("stsb", f"{part}.csv").open(encoding="utf-8", newline="") as file:
+        first, second, scores = zip(*csv.reader(file), strict=True)
+    return SentencePairs(list(first), list(second), np.array(scores, np.float64))

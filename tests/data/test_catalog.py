@@ -16,7 +16,7 @@ HASH = re.compile(r"[0-9a-f]{64}")
 
 @pytest.mark.parametrize("chosen", cards().values(), ids=list(cards()))
 def test_card_is_complete(chosen: DataCard) -> None:
-    for value in (chosen.title, chosen.licence, chosen.attribution, chosen.role, chosen.size, chosen.split_rule):
+    for value in (chosen.title, chosen.license, chosen.attribution, chosen.role, chosen.size, chosen.split_rule):
         assert value.strip()
     assert chosen.kind in ("data", "model")
     assert chosen.tier in ("base", "real", "paper")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from companion.data import card, status
-from companion.data.glosses import LONGEST, SHORTEST, gloss_pairs, glosses, hierarchy, similarity
+from companion.data.sentences import LONGEST, SHORTEST, gloss_pairs, glosses, hierarchy, similarity
 from companion.errors import CompanionError
 
 needs_glosses = pytest.mark.skipif(status("wordnet_glosses") != "cached", reason="the glosses are not here: make data")

@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from companion.data import card, cards, catalog, fetch, real_dir, status
+from companion.data import card, cards, catalog, download, fetch, real_dir, status
 from companion.data import us_states as module
 from companion.data.us_states import STATES, published_dg15, reduce_us48, state_temperatures, us48
 from companion.errors import CompanionError
@@ -55,11 +55,10 @@ def test_neighbours_become_edges_and_single_points_go(tmp_path: Path) -> None:
 
 
 def test_a_changed_carrier_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from companion.data import download
 
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
     (tmp_path / "wheel").write_bytes(b"another wheel")
-    monkeypatch.setattr(carriers, "download", lambda source, workshop: tmp_path / "wheel")
+    monkeypatch.setattr(download, "download", lambda source, workshop: tmp_path / "wheel")
     with pytest.raises(CompanionError, match=r"libpysal 4\.14\.1 on the package index said: the file came cut short"):
         fetch("us48")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -69,7 +68,7 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     import zipfile
     from dataclasses import replace
 
-    from companion.data import cache, download
+    from companion.data import cache
 
     chosen = card("us48")
     (member,) = chosen.sources[0].members
@@ -77,9 +76,9 @@ def test_the_carrier_s_format_is_fetched_and_loaded(tmp_path: Path, monkeypatch:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(member, gal([("WI", "MI"), ("AZ", "CO")]))
     source = replace(chosen.sources[0], sha256=cache.sha256(wheel), members={member: ""})
-    monkeypatch.setattr(catalogue, "cards", lambda: cards() | {"us48": replace(chosen, sources=(source,))})
+    monkeypatch.setattr(catalog, "cards", lambda: cards() | {"us48": replace(chosen, sources=(source,))})
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(carriers, "download", lambda source, workshop: wheel)
+    monkeypatch.setattr(download, "download", lambda source, workshop: wheel)
     fetch("us48")
     assert np.argwhere(us48()).tolist() == [[STATES.index("MI"), STATES.index("WI")], [46, 19]]
 
