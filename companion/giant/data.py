@@ -24,7 +24,7 @@ from torch_geometric.loader import NodeLoader
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import k_hop_subgraph
 
-from companion.data import graphs, minilm, texts
+from companion.data import graphs, minilm
 from companion.data.graphs import TextGraph
 from companion.errors import CompanionError
 from companion.giant import method
@@ -73,8 +73,8 @@ class ExperimentData:
 
 LOADERS: dict[str, Callable[[int], TextGraph]] = {
     "wordnet": graphs.wordnet,
-    "cora_text": lambda min_count: texts.cora_text(),
-    "ogbn_arxiv_text": lambda min_count: texts.arxiv_with_texts(),
+    "cora_text": lambda min_count: graphs.cora_text(),
+    "ogbn_arxiv_text": lambda min_count: graphs.arxiv_with_texts(),
 }
 
 

@@ -38,19 +38,19 @@ class Config(BaseConfig):
     train_per_class: int = 20  # labeled nodes per class that a classifier is trained on
     num_validation: int = 500  # labeled nodes on which its best epoch is selected
     num_splits: int = 3  # label splits per seed, over which the accuracy of the MLP is averaged
-    train: dict[str, FineTuneConfig] = field(  # settings of each method; those not named use GIANT's
+    train: dict[str, FineTuneConfig] = field(
         default_factory=lambda: {
-            GIANT: FineTuneConfig(),
-            FLAT: FineTuneConfig(depths=(4,)),
-            LINK: FineTuneConfig(depths=()),
+            GIANT: FineTuneConfig(lr=3e-3, epochs=5, batch_size=256, depths=(3, 5)),
+            FLAT: FineTuneConfig(lr=3e-3, epochs=5, batch_size=256, depths=(4,)),
+            LINK: FineTuneConfig(lr=3e-3, epochs=5, batch_size=256),
         }
-    )
-    classifiers: dict[str, ClassifierConfig] = field(  # training of the classifiers, the same for all features
+    )  # how each method tunes the encoder; methods that are not named use the settings of GIANT
+    classifiers: dict[str, ClassifierConfig] = field(
         default_factory=lambda: {
             MLP_NAME: ClassifierConfig(weight_decay=5e-3, dropout=0.6),
             GCN_NAME: ClassifierConfig(weight_decay=5e-3, dropout=0.3),
         }
-    )
+    )  # how the classifiers are trained, the same for all features
     methods: tuple[str, ...] = TUNED  # methods that tune the encoder
     gcn_methods: tuple[str, ...] = (FROZEN, GIANT)  # methods whose features a GCN is trained on as well
     runtime_sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)  # nodes of the graphs of the runtime study

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from companion.errors import CompanionError
 
-MAX_ROUNDS = 20  # of balanced 2-means; it nearly always stops earlier
+MAX_ROUNDS = 20  # of balanced 2-means, if it has not converged before
 BIAS_SHARE = 1e-3  # of the ridge λ falls on the bias: most clusters hold no neighbor, so the bias must be free
 HEAD_STD = 0.02  # of the weights of a random head, as in BERT
 
@@ -37,12 +37,12 @@ HEAD_STD = 0.02  # of the weights of a random head, as in BERT
 class FineTuneConfig:
     """How an encoder is fine-tuned."""
 
-    lr: float = 3e-3  # learning rate of the encoder, falling linearly to 0 within each level
+    lr: float  # learning rate of the encoder, falling linearly to 0 within each level
+    epochs: int  # passes over the instances, shared out among the levels
+    batch_size: int  # instances per step
+    depths: tuple[int, ...] = ()  # depths of the binary tree that are levels; (3, 5): 8 and 32 clusters
     head_lr: float = 0.0  # learning rate of the heads; 0: that of the encoder
-    epochs: int = 5  # passes over the instances, shared out among the levels
-    batch_size: int = 256  # instances per step
     amp: bool = False  # bfloat16 autocast in the encoder's layers
-    depths: tuple[int, ...] = (3, 5)  # depths of the binary tree that are levels: 2^3 and 2^5 clusters
     bootstrap_from: int = 2  # first level whose head is fitted before it is tuned; 1: every level
     ridge: float = 300.0  # regularization strength λ of that fit
     beam_size: int = 5  # predicted parents whose children are active

@@ -172,5 +172,5 @@ STUDIES = {
         reduced={"min_count": 30, "max_length": 8, "train_per_class": 5, "num_validation": 50,
                  "classifiers": SMALL["classifiers"]},
     ),
-    "runtime": Study(runtime, STUDY.override(seeds=1), reduced={"runtime_sizes": (1_000, 2_000)}),
+    "runtime": Study(runtime, STUDY.override(seeds=1), reduced={"runtime_sizes": (1_000,)}),
 }  # fmt: skip

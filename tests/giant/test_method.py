@@ -111,15 +111,15 @@ def small_fit(config: FineTuneConfig, folder: Path | None = None) -> tuple[train
 
 
 def test_training_lowers_the_loss_and_the_bootstrap_starts_lower() -> None:
-    booted = small_fit(FineTuneConfig(epochs=90, batch_size=20, ridge=1.0))[1]
-    plain = small_fit(FineTuneConfig(epochs=90, batch_size=20, bootstrap_from=9))[1]
+    booted = small_fit(FineTuneConfig(lr=3e-3, epochs=90, batch_size=20, ridge=1.0))[1]
+    plain = small_fit(FineTuneConfig(lr=3e-3, epochs=90, batch_size=20, bootstrap_from=9))[1]
     assert booted[0].losses == plain[0].losses
     assert booted[0].losses[-1] < booted[0].losses[0]
     assert booted[1].losses[0] < plain[1].losses[0]
 
 
 def test_an_interrupted_run_continues_after_its_last_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, fit_level = FineTuneConfig(epochs=9, batch_size=20), method.fit_level
+    config, fit_level = FineTuneConfig(lr=3e-3, epochs=9, batch_size=20), method.fit_level
     whole, levels = small_fit(config)
 
     def interrupted(*parts):
@@ -138,13 +138,13 @@ def test_an_interrupted_run_continues_after_its_last_level(tmp_path: Path, monke
 
 
 def test_the_beam_stays_below_the_beam_above() -> None:
-    levels = small_fit(FineTuneConfig(epochs=6, batch_size=20, beam_size=1))[1]
+    levels = small_fit(FineTuneConfig(lr=3e-3, epochs=6, batch_size=20, beam_size=1))[1]
     for above, level in pairwise(levels):
         assert torch.equal(level.beam[:, 0] // 2, above.beam[:, 0])
 
 
 def test_the_levels_share_the_epochs() -> None:
-    levels = small_fit(FineTuneConfig(epochs=5, batch_size=60))[1]
+    levels = small_fit(FineTuneConfig(lr=3e-3, epochs=5, batch_size=60))[1]
     assert [len(level.losses) for level in levels] == [2, 2, 1]
 
 
