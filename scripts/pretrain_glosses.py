@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import companion.trans_encoder
-from companion.data.glosses import glosses
+from companion.data.sentences import glosses
 from companion.data.minilm import WEIGHT, minilm
 from companion.trans_encoder.data import (
     HEAD_DIM,

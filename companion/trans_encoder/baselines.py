@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
-from companion.data.glosses import SentencePairs
+from companion.data.sentences import SentencePairs
 from companion.trans_encoder.method import BiEncoder, Pairs, TrainStudent, cosine_loss, score
 
 

@@ -25,9 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from companion.data.glosses import SentencePairs, gloss_pairs
 from companion.data.minilm import WEIGHT, minilm, minilm_tokenizer
-from companion.data.stsb import stsb
+from companion.data.sentences import SentencePairs, gloss_pairs, stsb
 from companion.errors import CompanionError
 from companion.trans_encoder.method import CROSS, Pairs
 

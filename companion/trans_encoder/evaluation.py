@@ -15,7 +15,7 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from companion.data.glosses import SentencePairs
+from companion.data.sentences import SentencePairs
 from companion.errors import CompanionError
 from companion.lab.evidence import Measurement
 from companion.lab.runtime import cpu_seconds

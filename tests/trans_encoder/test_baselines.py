@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from companion.data import status
-from companion.data.glosses import SentencePairs
+from companion.data.sentences import SentencePairs
 from companion.errors import CompanionError
 from companion.trans_encoder import baselines, data, method
 from companion.trans_encoder.data import random_encoder, random_pairs

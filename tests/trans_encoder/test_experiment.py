@@ -10,7 +10,7 @@ import rooms
 import torch
 
 from companion.data import real_dir, status
-from companion.data.glosses import SentencePairs
+from companion.data.sentences import SentencePairs
 from companion.errors import CompanionError
 from companion.lab import load_record, values
 from companion.lab.tuning import best

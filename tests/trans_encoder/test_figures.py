@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from companion.data import status
-from companion.data.glosses import SentencePairs
+from companion.data.sentences import SentencePairs
 from companion.lab.display import png
 from companion.lab.evidence import Measurement
 from companion.trans_encoder import data, evaluation, figures, studies
