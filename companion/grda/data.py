@@ -203,78 +203,32 @@ def two_classes(*second: float) -> tuple[tuple[float, ...], ...]:
 
 CHAIN_3, CHAIN_4, CHAIN_5 = (tuple((i, i + 1) for i in range(n - 1)) for n in (3, 4, 5))
 TAIL = ((0, 1), (1, 2), (1, 3), (2, 3))  # a tail, domain 0, on the triangle 1, 2, 3
-TWO_TRIANGLES = (
-    (0, 1),
-    (1, 2),
-    (1, 3),
-    (1, 4),
-    (2, 3),
-    (2, 4),
-)  # domain 0 is attached to two triangles with a common side
+TWO_TRIANGLES = ((0, 1), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4))  # a tail on two triangles with a common side
 STAR = ((0, 1), (0, 2), (0, 3), (0, 4))
 WRONG_TAIL = ((2, 1), (0, 1), (0, 3), (1, 3))  # the same with domains 0 and 2 exchanged
 MIXED = ((0.8, 0.1, 0.1), (0.8, 0.1, 0.1), (0.1, 0.45, 0.45), (0.1, 0.45, 0.45))
 
+TAIL_SHARES, TAIL_SOURCES = two_classes(0.1, 0.1, 0.9, 0.9), (0, 2, 3)
 TOYS = (
-    ToyDomains(
-        "triangle with tail", "hub = tail; the other two are equal", two_classes(0.1, 0.1, 0.9, 0.9), TAIL, (0, 2, 3)
-    ),
-    ToyDomains("triangle with tail, milder", "hub = tail", two_classes(0.2, 0.2, 0.8, 0.8), TAIL, (0, 2, 3)),
-    ToyDomains("triangle with tail, three classes", "hub = tail", MIXED, TAIL, (0, 2, 3)),
-    ToyDomains(
-        "triangle with tail, small turns",
-        "hub = tail",
-        two_classes(0.1, 0.1, 0.9, 0.9),
-        TAIL,
-        (0, 2, 3),
-        max_rotation=math.pi / 3,
-    ),
-    ToyDomains(
-        "triangle with tail, matrices",
-        "hub = tail",
-        two_classes(0.1, 0.1, 0.9, 0.9),
-        TAIL,
-        (0, 2, 3),
-        encoder="matrices",
-    ),
-    ToyDomains(
-        "triangle with tail, paper's encoder",
-        "hub = tail",
-        two_classes(0.1, 0.1, 0.9, 0.9),
-        TAIL,
-        (0, 2, 3),
-        encoder="mlp",
-    ),
-    ToyDomains(
-        "triangle with tail, wrong graph",
-        "hub = 2, which is false",
-        two_classes(0.1, 0.1, 0.9, 0.9),
-        TAIL,
-        (0, 2, 3),
-        given_edges=WRONG_TAIL,
-    ),
-    ToyDomains(
-        "triangle with tail, false condition",
-        "hub = tail, which is false here",
-        two_classes(0.1, 0.9, 0.9, 0.9),
-        TAIL,
-        (0, 2, 3),
-    ),
-    ToyDomains(
-        "two triangles with tail",
-        "one solution for the hub",
-        two_classes(0.1, 0.1, 0.9, 0.7, 0.7),
-        TWO_TRIANGLES,
-        (0, 2, 3, 4),
-    ),
-    ToyDomains("chain of 5, middle", "one solution", two_classes(0.9, 0.9, 0.1, 0.5, 0.1)[::-1], CHAIN_5, (0, 1, 3, 4)),
-    ToyDomains(
-        "chain of 4, ends", "an end is half as far as its neighbor", two_classes(0.7, 0.9, 0.1, 0.3), CHAIN_4, (1, 2)
-    ),
+    ToyDomains("triangle with tail", "hub = tail; the other two are equal", TAIL_SHARES, TAIL, TAIL_SOURCES),
+    ToyDomains("triangle with tail, milder", "hub = tail", two_classes(0.2, 0.2, 0.8, 0.8), TAIL, TAIL_SOURCES),
+    ToyDomains("triangle with tail, three classes", "hub = tail", MIXED, TAIL, TAIL_SOURCES),
+    ToyDomains("triangle with tail, small turns", "hub = tail", TAIL_SHARES, TAIL, TAIL_SOURCES, math.pi / 3),
+    ToyDomains("triangle with tail, matrices", "hub = tail", TAIL_SHARES, TAIL, TAIL_SOURCES, encoder="matrices"),
+    ToyDomains("triangle with tail, paper's encoder", "hub = tail", TAIL_SHARES, TAIL, TAIL_SOURCES, encoder="mlp"),
+    ToyDomains("triangle with tail, wrong graph", "hub = 2, which is false", TAIL_SHARES, TAIL, TAIL_SOURCES,
+               given_edges=WRONG_TAIL),
+    ToyDomains("triangle with tail, false condition", "hub = tail, which is false here",
+               two_classes(0.1, 0.9, 0.9, 0.9), TAIL, TAIL_SOURCES),
+    ToyDomains("two triangles with tail", "one solution for the hub", two_classes(0.1, 0.1, 0.9, 0.7, 0.7),
+               TWO_TRIANGLES, (0, 2, 3, 4)),
+    ToyDomains("chain of 5, middle", "one solution", two_classes(0.1, 0.5, 0.1, 0.9, 0.9), CHAIN_5, (0, 1, 3, 4)),
+    ToyDomains("chain of 4, ends", "an end is half as far as its neighbor", two_classes(0.7, 0.9, 0.1, 0.3), CHAIN_4,
+               (1, 2)),
     ToyDomains("chain of 3, end", "end = 2 middle - other end", two_classes(0.9, 0.5, 0.1), CHAIN_3, (0, 1)),
     ToyDomains("chain of 3, middle", "middle = mean, as for DANN", two_classes(0.9, 0.6, 0.3), CHAIN_3, (0, 2)),
     ToyDomains("star, one leaf", "center = mean of leaves", two_classes(0.5, 0.9, 0.9, 0.1, 0.1), STAR, (0, 1, 2, 3)),
-)
+)  # fmt: skip
 TOY: Mapping[str, ToyDomains] = {toy.name: toy for toy in TOYS}
 
 

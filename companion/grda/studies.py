@@ -147,20 +147,20 @@ STATES = replace(
 STATES_LR = {SOURCE: 5e-3, SOURCE_NO_Z: 1e-2, DANN: 3e-3, GRDA_SYNCHRONIZED: 1e-2}
 STATES_LAM = {DANN: 0.001, GRDA_SYNCHRONIZED: 0.001}
 TOYS = replace(STUDY, seeds=3, methods=(), toy_methods=dict.fromkeys(TOY, TOY_METHODS))
-SMALL = Config.REDUCED["study"]
-SMALL_DATA = {name: value for name, value in SMALL.items() if not name.startswith("toy_")}
-SMALL_STATES = {**SMALL_DATA, "embed_dim": 4, "epochs": 2}
-SMALL_TOYS = {"toy_samples": 40, "toy_epochs": 1, "toy_rounds": 1, "toy_hidden_dim": 8}
+SMALL = Config.REDUCED["ci"]
+SMALLER = {**SMALL, "hidden_dim": 16, "epochs": 3, "batch_size": 20, "half_life": 2.0}
+SMALL_STATES = {**SMALLER, "embed_dim": 4, "epochs": 2, "batch_size": 12}
+SMALL_TOYS = {"toy_samples": 120, "toy_epochs": 2, "toy_rounds": 1, "toy_hidden_dim": 8}
 STUDIES = {
-    "tuning": Study(tune, replace(STUDY, seeds=3, lr={}, lam={}), first_seed=100, reduced=SMALL),
+    "tuning": Study(tune, replace(STUDY, seeds=3, lr={}, lam={}), first_seed=100, reduced=SMALLER),
     "tuning temperatures": Study(
         tune_temperatures, replace(STATES, seeds=3, lr={}, lam={}), first_seed=102, reduced=SMALL_STATES
     ),
     "tuning toy domains": Study(tune_toys, replace(TOYS, seeds=2), first_seed=100, reduced=SMALL_TOYS),
     "pilot": Study(experiment, STUDY, first_seed=300, reduced=SMALL),
-    "free angles": Study(experiment, replace(NO_TOYS, data="DG-15, free angles"), reduced=SMALL_DATA),
-    PUBLISHED: Study(experiment, replace(NO_TOYS, data=PUBLISHED), reduced=SMALL_DATA),
-    "DG-60": Study(experiment, DG60, reduced={**SMALL_DATA, "epochs": 2}),
+    "free angles": Study(experiment, replace(NO_TOYS, data="DG-15, free angles"), reduced=SMALL),
+    PUBLISHED: Study(experiment, replace(NO_TOYS, data=PUBLISHED), reduced=SMALL),
+    "DG-60": Study(experiment, DG60, reduced=SMALL),
     "temperatures": Study(temperatures, replace(STATES, lr=STATES_LR, lam=STATES_LAM), reduced=SMALL_STATES),
     "toy domains": Study(toy_experiment, TOYS, reduced=SMALL_TOYS),
 }

@@ -63,7 +63,7 @@ def test_an_equilibrium_has_no_autocorrelation_in_anything(start: int) -> None:
     assert np.abs(evaluation.morans_i(means, adjacency.numpy())).max() < 0.01
 
 
-def test_sources_alone_standardise() -> None:
+def test_sources_alone_standardize() -> None:
     values = np.random.default_rng(0).normal(60, 5, (4, 3, 12))
     values[2:] += 1000
     task = data.standardize(values, path_of(4), np.array([0, 1]))
@@ -110,7 +110,7 @@ def test_persistence_and_mirror_by_hand() -> None:
     assert evaluation.error_by_level(task, baselines.persistence(task))["level 1"] == pytest.approx(missed)
 
 
-def test_unknown_splits_and_windows_are_told_the_known_ones() -> None:
+def test_errors_name_the_known_splits_and_windows() -> None:
     with pytest.raises(CompanionError, match="split = 'W->E', window = 0; use E->W or N->S, and a window from 0 to 8"):
         data.load_temperatures("W->E", 0)  # type: ignore[arg-type]
     with pytest.raises(CompanionError, match="window = 9"):
@@ -143,7 +143,7 @@ def test_ridge_beats_what_learns_nothing_in_the_real_years(split: data.Split, wi
 
 
 @pytest.mark.real
-def test_neighbouring_states_are_alike_in_every_month() -> None:
+def test_neighboring_states_are_similar_in_every_month() -> None:
     needs_years()
     task = data.load_temperatures("E->W", data.TUNING_WINDOWS[0])
     means = np.concatenate([task.x, task.y], -1).mean(1)
