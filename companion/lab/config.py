@@ -21,7 +21,7 @@ class TrainConfig:
 
     lr: float = 1e-3  # learning rate
     weight_decay: float = 0.0  # L2 regularization (decoupled for AdamW)
-    batch_size: int = 0  # examples a step; 0: all of them
+    batch_size: int = 0  # examples per step; 0: all of them
     steps: int = 0  # optimizer steps; 0: count epochs instead
     epochs: int = 0  # passes over the data; 0: count steps instead
     dropout: float = 0.0  # probability that a unit is zeroed

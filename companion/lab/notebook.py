@@ -264,7 +264,7 @@ class Lab:
         run = self.record.runs.get("study")
         stored = f", {len(run.seeds)} in the stored results" if run else "; there are no stored results yet"
         changed = " This session runs a changed configuration." if self.overridden else ""
-        source = f"{SOURCES[claim.source].capitalize()}."
+        source = f"{SOURCES[claim.source][0].upper()}{SOURCES[claim.source][1:]}."
         if claim.ablates:
             source = f"Ablation test of {claim.ablates}: {claim.removed or 'the key component is removed'}."
         count = f"{len(self.seeds)} {_seeds(len(self.seeds))}"
