@@ -32,11 +32,9 @@ class Exercise:
     title: str
     stars: int
     minutes: int
-    statement: str = ""
-    check: Callable[[Any], None] = print
-    hints: tuple[str, ...] = ()
-    solution: Any = None
-    wrong: tuple[Any, ...] = ()
+    check: Callable[[Any], None]
+    hints: tuple[str, ...]
+    solution: Any
     function: bool = True
 
     @property

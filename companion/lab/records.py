@@ -118,11 +118,7 @@ def study_of(lesson: str, run: str) -> Study:
 
 def studies_of(lesson: str) -> dict[str, Study]:
     """The studies whose results a lesson stores beside those of its scales: `STUDIES` in its `studies.py`."""
-    name = f"{PACKAGE}.{lesson}.studies"
-    if importlib.util.find_spec(name):
-        return importlib.import_module(name).STUDIES
-    old = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
-    return {run: replace(study, reduced=old.REDUCED[run]) for run, study in getattr(old, "FURTHER", {}).items()}
+    return importlib.import_module(f"{PACKAGE}.{lesson}.studies").STUDIES
 
 
 def reduced_studies(lesson: str) -> dict[str, Study]:
@@ -130,8 +126,7 @@ def reduced_studies(lesson: str) -> dict[str, Study]:
 
     Of the scales, those that `Config.REDUCED` names: always "ci", and another if it runs code that "ci" does not.
     """
-    package = importlib.import_module(f"{PACKAGE}.{lesson}.experiment")
-    cuts = getattr(package, "REDUCED", package.Config.REDUCED)
+    cuts = importlib.import_module(f"{PACKAGE}.{lesson}.experiment").Config.REDUCED
     scales = {
         scale: replace(study_of(lesson, scale), reduced=cuts[scale]).at_reduced_size()
         for scale in SCALES
