@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import companion.trans_encoder
-from companion.data.sentences import glosses
 from companion.data.minilm import WEIGHT, minilm
+from companion.data.sentences import glosses
 from companion.trans_encoder.data import (
     HEAD_DIM,
     HIDDEN_DIM,
