@@ -17,7 +17,7 @@ READY := $(VENV)/.ready-$(TORCH)
 # Tiny models run many times slower on two threads than on one when the cores are shared.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: course test lab setup data bench refresh text lint lock binder clean
+.PHONY: course test lab setup data bench refresh export text lint lock binder clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -38,11 +38,14 @@ setup: $(READY) ## make .venv with everything in it
 data: setup ## fetch the data into the cache (once)
 	$(BIN)/python -m companion data fetch
 
-bench: data ## seconds and memory of every notebook and scale, as docs/benchmark.md
-	$(BIN)/python -m companion bench
+bench: data ## seconds and memory of every notebook at two scales, as docs/benchmark.md
+	$(BIN)/python -m companion run --bench
 
-refresh: data ## run the notebooks again and store their outputs
+refresh: data ## run the notebooks again, store their outputs, their cost and their times
 	$(BIN)/python -m companion refresh $(NB)
+
+export: setup ## the notebooks as HTML pages in build/html/
+	$(BIN)/jupyter nbconvert --to html --template-file scripts/export.html.j2 --output-dir build/html notebooks/[0-9]*.ipynb
 
 text: setup ## a notebook as a Python script in build/: make text NB=notebooks/00_start_here.ipynb
 	@test -f "$(NB)" || { echo "make text: name a notebook, as in make text NB=notebooks/00_start_here.ipynb"; exit 1; }
@@ -53,8 +56,8 @@ lint: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A stamp that is missing means a venv that is missing or half made: it is made anew. A stamp that is merely
-# old is dropped while pip works, so that an interrupted update is half made too.
+# A stamp that is missing means an environment that is missing or incomplete: it is created again. A stamp that is
+# merely old is removed while pip works, so that an interrupted update counts as incomplete too.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("companion needs Python 3.11 or newer, and \
 	$(PYTHON) is %d.%d: name a newer one, as in make PYTHON=python3.12 setup" % sys.version_info[:2])'
@@ -66,7 +69,7 @@ endif
 	$(BIN)/python -m pip install -q -c constraints.txt $(PIP_ARGS) -e ".[dev]"
 	@touch $@
 
-lock: ## write constraints.txt anew from the newest releases that pyproject.toml allows
+lock: ## write constraints.txt again from the newest releases that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/python -m pip install -q $(PIP_ARGS) "torch==$(TORCH_VERSION)" -e ".[dev]"
 	{ sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/constraints.txt

@@ -233,7 +233,7 @@ def refresh(names: tuple[str, ...], notebooks: Path | None) -> None:
 @cli.command()
 @NOTEBOOKS
 def pages(notebooks: Path | None) -> None:
-    """Write the pages made from data: docs/ (scoreboard, claims of the article, notation) and two regions of the README."""
+    """Write the pages made from data: scoreboard, article and notation in docs/, two regions of the README."""
     from companion.course import lessons
     from companion.course import pages as writing
 

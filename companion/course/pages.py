@@ -198,20 +198,23 @@ def _shared(legends: list[tuple[Lesson, list[list[str]]]]) -> list[tuple[str, st
 
 
 def legend(lesson: Lesson) -> list[list[str]]:
-    """The rows of the table symbol, identifier, shape in the docstring of a lesson's `method.py`."""
+    """The rows of the table symbol, identifier, shape in the docstring of a lesson's `method.py`.
+
+    Columns are two blanks or more apart; what stands behind the shape is its meaning. An indented line continues a row.
+    """
     text = ast.get_docstring(ast.parse((lesson.folder / "method.py").read_text("utf-8"))) or ""
     head = LEGEND.search(text)
     if head is None:
         raise CompanionError(f"method.py of {lesson.name!r} begins without a table symbol, identifier, shape.")
-    starts = [0, *(word.start() for word in re.finditer(r"(?<= )\S+", head[0]))]
-    columns = starts[0], starts[1], head[0].index("shape", starts[1])
-    lines = text[head.end() + 1 :].split("\n\n")[0].splitlines()
-    return [_cells(line, columns, lesson) for line in lines]
-
-
-def _cells(line: str, columns: Sequence[int], lesson: Lesson) -> list[str]:
-    if any(column <= len(line) and line[column - 1] != " " for column in columns[1:] if line[column:].strip()):
-        raise CompanionError(f"method.py of {lesson.name!r}: the columns of {line!r} are not those of the head.")
-    ends = [*columns[1:], None]
-    cells = [line[start:end].strip() for start, end in zip(columns, ends, strict=True)]
-    return [re.sub(" {2,}", ": ", cell) for cell in cells]
+    rows: list[list[str]] = []
+    for line in text[head.end() + 1 :].split("\n\n")[0].splitlines():
+        cells = re.split(" {2,}", line.strip(), maxsplit=2)
+        if line.startswith(" ") and rows:
+            rows[-1][2] += " " + " ".join(cells)
+        elif len(cells) < 2:
+            raise CompanionError(
+                f"method.py of {lesson.name!r}: {line!r} has one column; set two blanks between columns."
+            )
+        else:
+            rows.append([cells[0], cells[1], re.sub(" {2,}", ": ", cells[2]) if len(cells) > 2 else ""])
+    return rows

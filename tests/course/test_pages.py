@@ -93,13 +93,16 @@ def test_a_claim_that_does_not_exist_is_refused(whole_course: Path) -> None:
 def test_a_legend_is_read_by_its_columns(whole_course: Path) -> None:
     assert pages.legend(load_lesson("tiny")) == [["x, y", "value", "(n,): meters"], ["|x|", "plain", ""]]
     assert r"| `\|x\|` | plain |  |" in pages.notation_page()
+    method = whole_course.parent / "companion/tiny/method.py"
+    method.write_text(METHOD.replace("|x|      plain", "         per day\n|x|      plain"))
+    assert pages.legend(load_lesson("tiny"))[0] == ["x, y", "value", "(n,): meters per day"]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         ("symbol   here", "sign     here", "begins without a table"),
-        ("x, y     value", "x, y   value", "columns of"),
+        ("|x|      plain", "|x| plain", "has one column; set two blanks between columns"),
     ],
 )
 def test_a_legend_that_cannot_be_read_is_one_sentence(whole_course: Path, old: str, new: str, says: str) -> None:

@@ -23,7 +23,7 @@ NAMELESS = ("companion/lab", "companion/data", "companion/course", "Makefile", "
 # Guides for a reader's sake: a module is read in one sitting, a lesson package in half an hour.
 FILE_LINES, LESSON_MODULES, LESSON_LINES, PACKAGE_LINES = 400, 11, 1700, 20_500
 OWN_WEIGHTS = {"companion/trans_encoder/glosses-0.npz", "companion/trans_encoder/glosses-1.npz"}  # trained by a script
-WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ".cfg", ""}
+WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ".cfg", ".j2", ""}
 
 
 def line_count(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ def shown(path: Path) -> Iterator[tuple[str, Any]]:
     """What a notebook passes to `lab.source`: the expression, and the object that it stands for."""
     cells = [cell for cell in lessons.read_notebook(path)["cells"] if cell["cell_type"] == "code"]
     trees = [ast.parse("".join(cell["source"])) for cell in cells]
-    names: dict[str, Any] = {}
+    lesson = lessons.lesson_of(path)
+    assert lesson
+    names = dict(vars(importlib.import_module(f"companion.{lesson.name}")))  # a cell may give a module a short name
     for node in (node for tree in trees for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)):
         exec(compile(ast.Module([node], []), path.name, "exec"), names)
     for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
