@@ -213,8 +213,8 @@ class Lab:
 
     def _announce(self) -> None:
         budget, config = self.lesson.budget, self.config
-        cost = self.record.cost.get(config.scale)
-        seconds = f"about {cost['cpu_seconds']:.0f} CPU seconds" if cost else "hours; see the section on paper scale"
+        expected = self.record.expected_seconds(config.scale, config.seeds)
+        seconds = f"about {expected:.0f} CPU seconds" if expected else "hours; see the section on paper scale"
         rows = [
             ["scale", config.scale],
             ["seeds", ", ".join(map(str, self.seeds))],

@@ -67,6 +67,13 @@ class Record:
     reduced: Mapping[str, Run] = field(default_factory=dict)
     cost: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def expected_seconds(self, scale: str, seeds: int) -> float | None:
+        """CPU seconds of a notebook at a scale: as measured, or those of as many seeds of the stored run; or None."""
+        if scale in self.cost:
+            return float(self.cost[scale]["cpu_seconds"])
+        run = self.runs.get(scale)
+        return run.stamp["cpu_seconds"] * seeds / len(run.seeds) if run else None
+
     def dumps(self) -> str:
         """JSON with one line per condition, so that a change reads well in a diff."""
         runs = {scale: run.as_dict() for scale, run in self.runs.items()}

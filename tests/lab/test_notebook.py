@@ -246,6 +246,16 @@ def test_run_seeds_runs_every_seed_shows_one_bar_and_stamps(lab, monkeypatch):
     assert bars == [f"seeds done: {i} of {n}" for i in range(n + 1)]
 
 
+def test_the_time_to_run_is_measured_or_follows_from_the_stored_run(shown):
+    record = load_record(LESSON)
+    assert record.expected_seconds("laptop", 3) == record.cost["laptop"]["cpu_seconds"]
+    run = record.runs["study"]
+    half = len(run.seeds) // 2
+    without = replace(record, cost={})
+    assert without.expected_seconds("study", half) == pytest.approx(run.stamp["cpu_seconds"] * half / len(run.seeds))
+    assert without.expected_seconds("paper", 1) is None
+
+
 def test_memory_advice_speaks_only_where_it_is_short(monkeypatch):
     assert memory_advice(1) == ""
     monkeypatch.setenv("MEM_LIMIT", str(600 * 2**20))
