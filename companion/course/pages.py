@@ -28,7 +28,7 @@ SCOREBOARD = """\
 *Notebook* is the verdict of the committed notebook at laptop scale; *stored results* are those of ten seeds or more. A
 claim holds if its 95 % interval lies above its margin, fails if it lies below, and is open otherwise. In an ablation
 test the key component of a method is removed, and the claim should no longer hold. What the Amazon Science article says
-of the papers, and the claims that answer it: [claims of the article](promises.md).
+of the papers, and the claims that answer it: [claims of the article](article.md).
 
 ## Result by paper
 
@@ -78,7 +78,7 @@ def texts(notebooks: Path) -> dict[Path, str]:
     before, board = readme.read_text("utf-8"), scoreboard.rows(notebooks)
     return {
         docs / "scoreboard.md": scoreboard_page(board),
-        docs / "promises.md": article_page(board),
+        docs / "article.md": article_page(board),
         docs / "notation.md": notation_page(),
         readme: with_regions(before, board),
     }

@@ -133,9 +133,9 @@ def article_claims(board: Sequence[Row]) -> list[tuple[Lesson, list[str]]]:
         return "; ".join(said.get((lesson.name, id), id) for id in ids)
 
     return [
-        (lesson, [promise.says, listed(lesson, promise.claims), listed(lesson, promise.against), promise.untested])
+        (lesson, [each.says, listed(lesson, each.claims), listed(lesson, each.against), each.untested])
         for lesson in lessons_on(board)
-        for promise in lesson.promises
+        for each in lesson.article
     ]
 
 

@@ -35,7 +35,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Promise:
+class ArticleClaim:
     """What the Amazon Science article says of the paper, in our words, and what answers it.
 
     Where they hold, `claims` speak for it and those in `against` speak against it; `untested` says what none tests.
@@ -72,7 +72,7 @@ class Lesson:
     folder: Path
     edition: int = 1
     reproduction: str = ""
-    promises: tuple[Promise, ...] = ()
+    article: tuple[ArticleClaim, ...] = ()
     ideas: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
 
@@ -122,7 +122,7 @@ def _lesson(name: str, folder: Path, raw: dict[str, Any]) -> Lesson:
         "budget": Budget(**raw.pop("budget")),
         "claims": tuple(Claim(**claim) for claim in raw.pop("claims")),
         "checks": tuple(Check(**check) for check in raw.pop("checks")),
-        "promises": tuple(Promise(**_frozen(p)) for p in raw.pop("promises", [])),
+        "article": tuple(ArticleClaim(**_frozen(p)) for p in raw.pop("article", [])),
     }
     known = {f.name: f.default is MISSING for f in fields(Lesson) if f.name not in {"name", "folder", *parts}}
     wrong = (raw.keys() - known) | {key for key, needed in known.items() if needed and key not in raw}
@@ -135,9 +135,9 @@ def _lesson(name: str, folder: Path, raw: dict[str, Any]) -> Lesson:
     ids = [claim.id for claim in lesson.claims] + [check.id for check in lesson.checks]
     if len(set(ids)) < len(ids):
         raise CompanionError(f"lesson.toml of {name!r} uses an id twice among {ids}.")
-    strange = [id for promise in lesson.promises for id in (*promise.claims, *promise.against) if id not in ids]
+    strange = [id for said in lesson.article for id in (*said.claims, *said.against) if id not in ids]
     if strange:
-        raise CompanionError(f"lesson.toml of {name!r}: a promise names {strange[0]}; there are {', '.join(ids)}.")
+        raise CompanionError(f"lesson.toml of {name!r}: [[article]] names {strange[0]}; there are {', '.join(ids)}.")
     return lesson
 
 

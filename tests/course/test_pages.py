@@ -10,8 +10,8 @@ from companion.course import pages, scoreboard
 from companion.errors import CompanionError
 from companion.lab import load_lesson
 
-PROMISE = """
-[[promises]]
+ARTICLE = """
+[[article]]
 says = "Five more is | five more."
 claims = ["C1"]
 against = ["C2"]
@@ -35,7 +35,7 @@ def whole_course(executed_notebook: Path) -> Path:
     """The tiny course with all that the pages are made from; the folder of its notebooks."""
     root = executed_notebook.parents[1]
     toml = root / "companion/tiny/lesson.toml"
-    toml.write_text(toml.read_text() + PROMISE)
+    toml.write_text(toml.read_text() + ARTICLE)
     (root / "companion/tiny/method.py").write_text(METHOD)
     (root / "README.md").write_text(REGIONS)
     return executed_notebook.parent
@@ -43,7 +43,7 @@ def whole_course(executed_notebook: Path) -> Path:
 
 def test_pages_are_written_once_and_then_up_to_date(whole_course: Path) -> None:
     assert {path.name for path in pages.write(whole_course)} == {
-        "scoreboard.md", "promises.md", "notation.md", "README.md",
+        "scoreboard.md", "article.md", "notation.md", "README.md",
     }  # fmt: skip
     assert pages.write(whole_course) == []
     page = whole_course.parent / "docs/scoreboard.md"
@@ -86,7 +86,7 @@ def test_a_statement_of_the_article_names_its_claims_with_their_verdicts(whole_c
 def test_a_claim_that_does_not_exist_is_refused(whole_course: Path) -> None:
     toml = whole_course.parent / "companion/tiny/lesson.toml"
     toml.write_text(toml.read_text().replace('against = ["C2"]', 'against = ["C9"]'))
-    with pytest.raises(CompanionError, match="a promise names C9; there are C1"):
+    with pytest.raises(CompanionError, match="names C9; there are C1"):
         load_lesson("tiny")
 
 

@@ -50,13 +50,13 @@ class TestLesson:
             assert len(claim.why) > 20, f"{claim.id}: say why this margin"
             assert claim.paper, f"{claim.id}: say what the paper has"
 
-    def test_what_was_promised_is_answered(self, lesson):
-        assert lesson.promises, "say under [[promises]] what the announcement promises, and which claims answer it"
-        for promise in lesson.promises:
-            assert promise.claims, promise.says  # that they exist is checked where the file is read
-            assert len(promise.says) > 30
-            assert not set(promise.claims) & set(promise.against), promise.says
-            named = [claim for claim in lesson.claims if claim.id in (*promise.claims, *promise.against)]
+    def test_what_the_article_says_is_answered(self, lesson):
+        assert lesson.article, "say under [[article]] what the Amazon Science article says, and which claims answer it"
+        for said in lesson.article:
+            assert said.claims, said.says  # that they exist is checked where the file is read
+            assert len(said.says) > 30
+            assert not set(said.claims) & set(said.against), said.says
+            named = [claim for claim in lesson.claims if claim.id in (*said.claims, *said.against)]
             assert not any(claim.ablates for claim in named), "an ablation test supports its claim, not the article"
 
     def test_an_ablation_test_refutes_a_claim(self, lesson):
