@@ -21,7 +21,19 @@ NEEDED = {"method", "experiment", "studies", "checks", "figures", "exercises"}
 FILES = ("__init__.py", "lesson.toml", "record.json")
 NAMELESS = ("companion/lab", "companion/data", "companion/course", "Makefile", ".ci", "binder", "pyproject.toml")
 # Guides for a reader's sake: a module is read in one sitting, a lesson package in half an hour.
-FILE_LINES, LESSON_MODULES, LESSON_LINES, PACKAGE_LINES = 400, 11, 1700, 20_500
+FILE_LINES, LESSON_MODULES, LESSON_LINES = 400, 11, 1700
+# Lessons that are longer, and what makes them so. The second edition of a lesson lowers its number or keeps the reason.
+LONGER = {
+    "giant": (1830, "hierarchies of clusters, a bootstrap, encoders, four classifiers on top"),
+    "rim": (1850, "models of relevance and of activity, and the matching with its dual"),
+    "trajectory_attribution": (1800, "three data sets: the simulation, football and pedestrians"),
+    "deepaa": (1830, "its own augmentation operations, and three data sets"),
+    "psa_gan": (2120, "a growing GAN and its rivals, Context-FID's encoder, forecasters"),
+    "trans_encoder": (2140, "variants of distillation, the models they start from, a simulation"),
+    "visual_generalization": (2200, "eleven approaches to learning a representation, four sets of images"),
+    "grda": (2230, "fourteen toy domains, DG-15, DG-60, temperatures, and a theory to compare with"),
+}
+PACKAGE_LINES = 25_700
 OWN_WEIGHTS = {"companion/trans_encoder/glosses-0.npz", "companion/trans_encoder/glosses-1.npz"}  # trained by a script
 WRITTEN = {".py", ".toml", ".md", ".ipynb", ".json", ".txt", ".yml", ".cff", ".cfg", ".j2", ""}
 
@@ -44,7 +56,7 @@ def test_a_lesson_has_the_same_modules_as_every_other_and_at_most_one_of_its_own
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_lesson_is_short(package: Path) -> None:
     lines = {path.name: line_count(path) for path in package.glob("*.py")}
-    assert sum(lines.values()) <= LESSON_LINES, lines
+    assert sum(lines.values()) <= LONGER.get(package.name, (LESSON_LINES,))[0], lines
 
 
 def test_no_file_is_long() -> None:
