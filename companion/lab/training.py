@@ -171,7 +171,7 @@ class _Run:
         if changed:
             raise CompanionError(
                 f"{path} was written under another configuration ({', '.join(changed)} differ); "
-                "remove it to begin anew, or restore the configuration."
+                "remove it to start again, or restore the configuration."
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -50,7 +50,7 @@ def test_ratings_are_not_kept(tmp_path: Path) -> None:
 def test_movielens_100k_is_as_its_card_says() -> None:
     data, facts = ml100k(), card("ml100k").facts
     assert len(np.unique(data.user)) == data.user.max() + 1 == facts["users"]
-    assert len(np.unique(data.item)) == len(data.titles) == facts["films"]
+    assert len(np.unique(data.item)) == len(data.titles) == facts["items"]
     assert len(data.time) == facts["events"]
     assert data.titles[0] == "Toy Story"
     assert (data.titles != "").all()
@@ -83,6 +83,6 @@ def test_latest_small_is_as_its_card_says() -> None:
         pytest.skip("COMPANION_REAL holds no ml_latest_small")
     facts = card("ml_latest_small").facts
     whole, kept = ml_latest_small(1), ml_latest_small()
-    assert (whole.user.max() + 1, len(whole.titles), len(whole.time)) == (610, facts["films"], facts["events"])
-    assert len(kept.titles) == facts["films with ten events"]
+    assert (whole.user.max() + 1, len(whole.titles), len(whole.time)) == (610, facts["items"], facts["events"])
+    assert len(kept.titles) == facts["items with ten events"]
     assert np.bincount(kept.item).min() >= 10

@@ -154,18 +154,18 @@ def real() -> None:
 
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(
-    ("min_count", "nodes", "edges", "unlabelled", "classes"),
+    ("min_count", "nodes", "edges", "unlabeled", "classes"),
     [(5, 3910, 4663, 106, 21), (3, 5974, 7192, 37, 24), (1, 13739, 16475, 14, 25)],
 )
-def test_counts_of_the_real_graph(min_count, nodes, edges, unlabelled, classes) -> None:
+def test_counts_of_the_real_graph(min_count, nodes, edges, unlabeled, classes) -> None:
     graph = load(min_count)
     assert len(graph.texts) == len(graph.names) == len(graph.labels) == nodes
     assert graph.edges.shape == (2, edges)
-    assert (graph.labels == -1).sum() == unlabelled
+    assert (graph.labels == -1).sum() == unlabeled
     assert len(graph.classes) == classes
     assert nx.is_connected(nx.Graph(graph.edges.T.tolist()))
     facts = {k: v for k, v in card("wordnet").facts.items() if k.endswith(f"t = {min_count}")}
-    ours = {"nodes": nodes, "edges": edges, "unlabelled": unlabelled, "classes": classes}
+    ours = {"nodes": nodes, "edges": edges, "unlabeled": unlabelled, "classes": classes}
     assert facts == {f"{key} at t = {min_count}": ours[key] for key in (fact.split()[0] for fact in facts)}
 
 
