@@ -23,18 +23,12 @@ def random_neighbors(adjacency: sparse.csr_matrix, nodes: Tensor, generator: tor
     return torch.from_numpy(adjacency.indices).long()[position]
 
 
-def link_loss(z: Tensor, positive: Tensor, negative: Tensor, sharpness: float) -> Tensor:
-    """Is this pair linked? Logistic loss of cosines, each pair by itself: z, positive, negative (n, h)."""
-    close, apart = (sharpness * functional.cosine_similarity(z, other) for other in (positive, negative))
-    return (functional.softplus(-close) + functional.softplus(apart)).mean()
-
-
 def fit_link_prediction(
     encoder: Encoder, adjacency: sparse.csr_matrix, instances: Tensor, config: FineTuneConfig, seed: int
 ) -> list[float]:
     """Tune the encoder to tell a neighbor from another node's neighbor, in as many steps as `method.fit`; the losses.
 
-    instances (n,) int64.
+    Logistic loss of cosines, each pair by itself; instances (n,) int64.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -42,6 +36,8 @@ def fit_link_prediction(
     def loss_fn(batch: Tensor) -> Tensor:
         nodes = instances[batch]
         positive = rescale(encoder(random_neighbors(adjacency, nodes, generator)))
-        return link_loss(rescale(encoder(nodes)), positive, positive.roll(1, 0), config.sharpness)
+        z, negative = rescale(encoder(nodes)), positive.roll(1, 0)
+        close, apart = (config.sharpness * functional.cosine_similarity(z, other) for other in (positive, negative))
+        return (functional.softplus(-close) + functional.softplus(apart)).mean()
 
     return minimize(encoder, None, loss_fn, len(instances), config, config.epochs)

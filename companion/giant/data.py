@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -47,7 +47,7 @@ class ExperimentData:
 
     graph: texts, names, edges. adjacency (N, N) sparse. tfidf, pifa (N, pifa_dim) float32: TF-IDF and PIFA after
     truncated SVD. vectors (N, h) float32: those of the frozen encoder. gcn_matrix (N, N) sparse: D^-1/2 (A + I) D^-1/2.
-    labels (N,) int64, -1 for none. encoder and max_length: which language model, and how many tokens it reads.
+    labels (N,) int64, -1 for none.
     """
 
     graph: TextGraph
@@ -57,13 +57,6 @@ class ExperimentData:
     vectors: Tensor
     gcn_matrix: Tensor
     labels: Tensor
-    encoder: str
-    max_length: int
-
-    @property
-    def num_nodes(self) -> int:
-        """N."""
-        return len(self.labels)
 
     @property
     def num_classes(self) -> int:
@@ -91,18 +84,11 @@ def load_data(data: str, min_count: int, encoder: str, max_length: int, pifa_dim
     graph = load_graph(data, min_count)
     num_nodes, (features, _) = len(graph.texts), tfidf(graph.texts)
     adjacency = method.adjacency_matrix(graph.edges, num_nodes)
+    bags, label_vectors = (truncated_svd(each, pifa_dim) for each in (features, method.pifa(adjacency, features)))
+    vectors = torch.from_numpy(frozen_vectors(graph, features, encoder, max_length))
     both_directions = torch.from_numpy(np.concatenate([graph.edges, graph.edges[::-1]], axis=1))
-    return ExperimentData(
-        graph,
-        adjacency,
-        truncated_svd(features, pifa_dim),
-        truncated_svd(method.pifa(adjacency, features), pifa_dim),
-        torch.from_numpy(frozen_vectors(graph, features, encoder, max_length)),
-        gcn_matrix(both_directions, num_nodes),
-        torch.from_numpy(graph.labels),
-        encoder,
-        max_length,
-    )
+    matrix, labels = gcn_matrix(both_directions, num_nodes), torch.from_numpy(graph.labels)
+    return ExperimentData(graph, adjacency, bags, label_vectors, vectors, matrix, labels)
 
 
 def tfidf(texts: Sequence[str]) -> tuple[sparse.csr_matrix, np.ndarray]:
@@ -193,13 +179,10 @@ def _sparse_rows(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
         return torch.sparse_coo_tensor(index, weight, (num_nodes, num_nodes)).coalesce().to_sparse_csr()
 
 
-def neighbor_batches(
-    edge_index: Tensor, num_nodes: int, nodes: Tensor, fanout: Sequence[int], batch_size: int
-) -> Iterator[Data]:
-    """Batches of nodes (n,) with sampled neighborhoods: edge_index (2, 2E), `fanout` neighbors per hop."""
-    sampler = NeighborSampler(edge_index, num_nodes, fanout)
-    data = Data(edge_index=edge_index, num_nodes=num_nodes)
-    yield from NodeLoader(data, sampler, input_nodes=nodes, batch_size=batch_size, shuffle=False)
+def sampled_neighborhoods(data: Data, nodes: Tensor, fanout: Sequence[int], batch_size: int) -> NodeLoader:
+    """Batches of nodes (n,) with `fanout` sampled neighbors per hop; data.edge_index (2, 2E) has both directions."""
+    sampler = NeighborSampler(data.edge_index, data.num_nodes, fanout)
+    return NodeLoader(data, sampler, input_nodes=nodes, batch_size=batch_size, shuffle=False)
 
 
 # ---------------------------------------------------------------- small examples
@@ -210,22 +193,11 @@ TOY_EDGES = ((0, 2), (1, 2), (0, 1), (3, 4), (3, 5), (2, 5))
 TOY_TEXTS = ((1, 1, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1), (1, 0, 1))
 
 
-class Toy(NamedTuple):
-    """Six nodes: adjacency (6, 6), texts (6, 3) as counts of three words, PIFA (6, 3), a tree of one level."""
-
-    adjacency: np.ndarray
-    texts: np.ndarray
-    pifa: np.ndarray
-    tree: LabelTree
-
-
-def toy_graph() -> Toy:
-    """Three nodes on animals, three on genes, and one edge between."""
+def toy_graph() -> tuple[sparse.csr_matrix, np.ndarray, LabelTree]:
+    """Three nodes on animals, three on genes, one edge between: adjacency (6, 6), PIFA (6, 3), a tree of one level."""
     adjacency = method.adjacency_matrix(np.array(TOY_EDGES).T, len(TOY_NODES))
-    texts = np.array(TOY_TEXTS, dtype=np.float32)
-    vectors = method.pifa(adjacency, sparse.csr_matrix(texts)).toarray()
-    tree = method.balanced_tree(torch.from_numpy(vectors), (1,), torch.Generator().manual_seed(0))
-    return Toy(adjacency.toarray(), texts, vectors, tree)
+    vectors = method.pifa(adjacency, sparse.csr_matrix(np.array(TOY_TEXTS, dtype=np.float32))).toarray()
+    return adjacency, vectors, method.balanced_tree(torch.from_numpy(vectors), (1,), torch.Generator().manual_seed(0))
 
 
 @cache

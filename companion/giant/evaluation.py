@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,15 +15,12 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models import GCN, MLP
 
 from companion.giant import method
-from companion.giant.data import ExperimentData, LabelSplit, neighbor_batches, receptive_field
+from companion.giant.data import ExperimentData, LabelSplit, receptive_field, sampled_neighborhoods, tfidf
 from companion.giant.method import LabelTree, Level
 from companion.lab.config import TrainConfig
 from companion.lab.training import train
 
 MLP_NAME, GCN_NAME = "MLP", "GCN"
-
-
-# ---------------------------------------------------------------- classifiers, trained alike on any features
 
 
 @dataclass(frozen=True)
@@ -88,36 +84,22 @@ def classify(
 
 
 def train_sampled_gcn(
-    features: Tensor,
-    edge_index: Tensor,
-    labels: Tensor,
-    nodes: Tensor,
-    fanout: Sequence[int],
-    config: ClassifierConfig,
-    seed: int,
+    features: Tensor, graph: Data, nodes: Tensor, fanout: Sequence[int], config: ClassifierConfig, seed: int
 ) -> nn.Module:
     """For graphs that do not fit into memory: a GCN of two layers, trained on sampled neighborhoods of `nodes` (n,).
 
-    features (N, h), edge_index (2, 2E) with both directions, labels (N,) int64. Its input: standardized features.
+    features (N, h); graph: edge_index (2, 2E) with both directions, y (N,) int64. Its input: standardized features.
     """
     torch.manual_seed(seed)
-    x = standardize(features)
-    net = GCN(x.shape[1], config.hidden_dim, 2, int(labels.max()) + 1, dropout=config.dropout)
-
-    def batches() -> Iterable[Data]:
-        return neighbor_batches(edge_index, len(x), nodes, fanout, config.batch_size or len(nodes))
+    x, batch_size = standardize(features), config.batch_size or len(nodes)
+    net = GCN(x.shape[1], config.hidden_dim, 2, int(graph.y.max()) + 1, dropout=config.dropout)
 
     def loss_fn(net: nn.Module, batch: Data) -> Tensor:
-        targets = labels[batch.n_id[: batch.batch_size]]
-        return functional.cross_entropy(scores_of_batch(net, x, batch), targets)
+        scores = net(x[batch.n_id], batch.edge_index)[: batch.batch_size]
+        return functional.cross_entropy(scores, batch.y[: batch.batch_size])
 
-    train(net, batches, loss_fn, config)
+    train(net, lambda: sampled_neighborhoods(graph, nodes, fanout, batch_size), loss_fn, config)
     return net
-
-
-def scores_of_batch(net: nn.Module, x: Tensor, batch: Data) -> Tensor:
-    """Class scores of the nodes that a batch was sampled for, (b, classes); of the features x (N, h), only its rows."""
-    return net(x[batch.n_id], batch.edge_index)[: batch.batch_size]
 
 
 # ---------------------------------------------------------------- clusters and vectors
@@ -127,11 +109,6 @@ def precision_at_1(level: Level, counts: sparse.csr_matrix, nodes: Tensor) -> fl
     """Percent of nodes (n,) whose most probable cluster holds a neighbor; counts (N, K)."""
     hits = method.dense_rows(counts, nodes).gather(1, level.beam[nodes, :1]) > 0
     return 100 * float(hits.float().mean())
-
-
-def chance_precision(counts: sparse.csr_matrix, nodes: Tensor) -> float:
-    """The same for a cluster that is drawn at random."""
-    return 100 * float((method.dense_rows(counts, nodes) > 0).float().mean())
 
 
 def mutual_information(tree: LabelTree, level: int, labels: Tensor) -> float:
@@ -155,16 +132,17 @@ def class_shares(tree: LabelTree, level: int, labels: Tensor, num_classes: int) 
     return table[torch.argsort(table.argmax(1) - table.amax(1))].numpy()
 
 
-class Cosines(NamedTuple):
-    """Cosines of linked pairs, (E,), and of as many random pairs, (E,)."""
-
-    linked: Tensor
-    random: Tensor
-
-
-def pair_cosines(vectors: Tensor, edges: np.ndarray, seed: int = 0) -> Cosines:
-    """Cosines after subtracting the mean vector: vectors (N, h), edges (2, E) int64."""
+def pair_cosines(vectors: Tensor, edges: np.ndarray, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Cosines of linked and of random pairs, (E,) each, without the mean vector: vectors (N, h), edges (2, E) int64."""
     z = functional.normalize(vectors - vectors.mean(0))
     a, b = torch.from_numpy(edges)
     random = torch.randint(len(z), (2, len(a)), generator=torch.Generator().manual_seed(seed))
-    return Cosines((z[a] * z[b]).sum(1), (z[random[0]] * z[random[1]]).sum(1))
+    return (z[a] * z[b]).sum(1), (z[random[0]] * z[random[1]]).sum(1)
+
+
+def typical_words(texts: Sequence[str], tree: LabelTree, level: int, count: int = 3) -> list[str]:
+    """For each cluster "a, b, c": the words whose mean TF-IDF in its own texts exceeds the overall mean most."""
+    (weights, names), cluster = tfidf(texts), tree.assignment(level).numpy()
+    means = [np.asarray(weights[cluster == k].mean(0))[0] for k in range(tree.num_clusters(level))]
+    overall = np.asarray(weights.mean(0))[0]
+    return [", ".join(names[(mean - overall).argsort()[::-1][:count]]) for mean in means]

@@ -13,11 +13,9 @@ from companion.giant.data import libpecos_reference, reference_graph, reference_
 from companion.giant.evaluation import tree_objective
 from companion.lab.exercises import Exercise, NotYet, require_close
 
-# ---------------------------------------------------------------- E1: PIFA
-
 
 def check_pifa(answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-    """Against the output of libpecos for the same small graph."""
+    """E1: against the output of libpecos for the same small graph."""
     links, features = (matrix.toarray().astype(float) for matrix in reference_graph())
     require_close(answer(links, features), libpecos_reference()["pifa"], 2e-6, "the vectors of the labels")
 
@@ -32,11 +30,8 @@ def solve_pifa(links: np.ndarray, features: np.ndarray) -> np.ndarray:
     return rownorm(rownorm(links).T @ features)
 
 
-# ---------------------------------------------------------------- E2: from fine targets to coarse ones
-
-
 def check_coarse(answer: Callable[[Tensor, int], Tensor]) -> None:
-    """Against the targets computed from the links, up to the root."""
+    """E2: against the targets computed from the links, up to the root."""
     links, tree = reference_graph()[0], reference_tree()
     fine = torch.from_numpy(method.level_targets(links, tree, 3).toarray())
     for level in (2, 1, 0):
@@ -50,11 +45,8 @@ def solve_coarse(counts: Tensor, children: int) -> Tensor:
     return (counts.view(len(counts), -1, children) > 0).any(2).float()
 
 
-# ---------------------------------------------------------------- E3: one balanced split
-
-
 def check_split(answer: Callable[[Tensor], Tensor]) -> None:
-    """Balanced, and at least 97 percent of the package's objective; on an odd number of rows, too."""
+    """E3: balanced, and at least 97 percent of the package's objective; on an odd number of rows, too."""
     vectors = torch.from_numpy(method.pifa(*reference_graph()).toarray()).float()[:57]
     root, generators = torch.zeros(57, dtype=torch.int64), [torch.Generator().manual_seed(i) for i in range(8)]
     best = max(tree_objective(vectors, method.balanced_split(vectors, root, generator)) for generator in generators)
@@ -82,17 +74,9 @@ def solve_split(vectors: Tensor) -> Tensor:
     return max(tries, key=lambda side: tree_objective(vectors, side))
 
 
-# ---------------------------------------------------------------- E4: an inductive variant
-
-
-def hidden_nodes() -> tuple[np.ndarray, int, np.ndarray]:
-    """Pairs (2, E), the number of nodes, and twelve nodes that are hidden."""
-    return np.array(libpecos_reference()["pairs"]), libpecos_reference()["nodes"], np.arange(0, 60, 5)
-
-
 def check_inductive(answer: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
-    """No hidden node in any target or batch, and nothing else lost."""
-    pairs, nodes, hidden = hidden_nodes()
+    """E4: no hidden node in any target or batch, and nothing else lost; every fifth node is hidden."""
+    pairs, nodes, hidden = np.array(libpecos_reference()["pairs"]), libpecos_reference()["nodes"], np.arange(0, 60, 5)
     used_pairs, instances = (np.asarray(each) for each in answer(pairs, nodes, hidden))
     if used_pairs.ndim != 2 or len(used_pairs) != 2:
         raise NotYet(f"the pairs must have shape (2, E), and these have {used_pairs.shape}.")
@@ -111,11 +95,8 @@ def solve_inductive(pairs: np.ndarray, nodes: int, hidden: np.ndarray) -> tuple[
     return used_pairs, np.unique(used_pairs)
 
 
-# ---------------------------------------------------------------- E5: when do neighbors help?
-
-
 def check_crossover(answer: Callable[[float, float, float], int]) -> None:
-    """The smallest whole number at which the closed form is below the error of a node's own feature."""
+    """E5: the smallest whole number at which the closed form is below the error of a node's own feature."""
     settings = [(0.5, 1.0, 0.9), (0.5, 1.0, 0.5), (1.0, 1.0, 0.3), (2.0, 1.0, 0.3), (1.0, 0.5, 0.7)]
     expected = []
     for signal, noise, homophily in settings:
@@ -131,8 +112,6 @@ def solve_crossover(signal: float, noise: float, homophily: float) -> int:
     needed = (1 + (1 - homophily**2) * (signal / noise) ** 2) / homophily**2
     return int(np.floor(needed)) + 1
 
-
-# ---------------------------------------------------------------- the list
 
 EXERCISES = (
     Exercise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -69,9 +69,7 @@ class Config(BaseConfig):
                 name: FineTuneConfig(lr=6e-5, epochs=4, batch_size=32, amp=True, depths=depths)
                 for name, depths in ((GIANT, (5, 7, 9, 11)), (FLAT, (11,)), (LINK, ()))
             },
-            "classifiers": {
-                kind: ClassifierConfig(hidden_dim=256, epochs=300) for kind in (MLP_NAME, GCN_NAME)
-            },
+            "classifiers": {kind: ClassifierConfig(hidden_dim=256, epochs=300) for kind in (MLP_NAME, GCN_NAME)},
         },
     }  # fmt: skip
 
@@ -101,27 +99,16 @@ def measure(config: Config, seed: int, part: str) -> list[Measurement]:
     measurements += accuracies(data.vectors, data, splits, part, FROZEN, config, seed)
     for name in config.methods:
         tuned = tune(data, name, config, instances, seed)
-        features = method.encode(tuned.encoder, torch.arange(data.num_nodes))
+        features = method.encode(tuned.encoder, torch.arange(len(data.labels)))
         measurements += accuracies(features, data, splits, part, name, config, seed)
         if name in (GIANT, RANDOM):
-            measurements += precisions(data, tuned, name, held_out, seed)
-            measurements += [
-                Measurement(INFORMATION, name, _setting(level.num_clusters), seed,
-                            evaluation.mutual_information(tuned.tree, t, data.labels))
-                for t, level in enumerate(tuned.levels, start=1)
-            ]  # fmt: skip
+            measurements += cluster_metrics(data, tuned, name, held_out, seed)
     heads_alone = tune(data, FROZEN, config, instances, seed)
-    return measurements + precisions(data, heads_alone, FROZEN, held_out, seed)
+    return measurements + cluster_metrics(data, heads_alone, FROZEN, held_out, seed)
 
 
 def accuracies(
-    features: Tensor,
-    data: ExperimentData,
-    splits: Sequence[LabelSplit],
-    part: str,
-    name: str,
-    config: Config,
-    seed: int,
+    features: Tensor, data: ExperimentData, splits: list[LabelSplit], part: str, name: str, config: Config, seed: int
 ) -> list[Measurement]:
     """Accuracy on the `part` ("test" or "validation") of an MLP, the mean over splits, and of a GCN on the first split.
 
@@ -142,18 +129,19 @@ def accuracies(
     return measurements
 
 
-def precisions(data: ExperimentData, tuned: TunedEncoder, name: str, held_out: Tensor, seed: int) -> list[Measurement]:
-    """Precision@1 in percent at each level, on nodes whose texts were never trained on, held_out (n,) int64."""
+def cluster_metrics(
+    data: ExperimentData, tuned: TunedEncoder, name: str, held_out: Tensor, seed: int
+) -> list[Measurement]:
+    """At each level: precision@1 on nodes whose texts are never trained on, held_out (n,); clusters against classes."""
     measurements = []
     for t, level in enumerate(tuned.levels, start=1):
-        counts, setting = method.level_targets(data.adjacency, tuned.tree, t), _setting(level.num_clusters)
-        value = evaluation.precision_at_1(level, counts, held_out)
-        measurements.append(Measurement(PRECISION, name, setting, seed, value))
+        counts, setting = method.level_targets(data.adjacency, tuned.tree, t), f"{level.num_clusters} clusters"
+        precision = evaluation.precision_at_1(level, counts, held_out)
+        measurements.append(Measurement(PRECISION, name, setting, seed, precision))
         if name == GIANT:
-            value = evaluation.chance_precision(counts, held_out)
-            measurements.append(Measurement(PRECISION, CHANCE, setting, seed, value))
+            chance = 100 * float((method.dense_rows(counts, held_out) > 0).float().mean())
+            measurements.append(Measurement(PRECISION, CHANCE, setting, seed, chance))
+        if name != FROZEN:  # its tree is that of GIANT
+            information = evaluation.mutual_information(tuned.tree, t, data.labels)
+            measurements.append(Measurement(INFORMATION, name, setting, seed, information))
     return measurements
-
-
-def _setting(num_clusters: int) -> str:
-    return f"{num_clusters} clusters"

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from companion.giant import data
-from companion.giant.data import TOY_EDGES, TOY_NODES, TOY_WORDS, Toy
-from companion.giant.evaluation import Cosines
+from companion.giant.data import TOY_EDGES, TOY_NODES, TOY_WORDS, ExperimentData
+from companion.giant.evaluation import typical_words
 from companion.giant.experiment import ACCURACY
-from companion.giant.training import ClusterPrediction
+from companion.giant.method import LabelTree, Level
 from companion.lab.evidence import Measurement, values
 from companion.lab.plots import DASHES, INK, MARKERS, label_right, new_figure, seed_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 TOY_POSITIONS = ((0.0, 2.0), (1.2, 2.0), (0.6, 1.0), (0.0, -1.0), (1.2, -1.0), (0.6, 0.0))
 
@@ -33,10 +34,11 @@ def results(measurements: Sequence[Measurement], methods: Mapping[str, Sequence[
     return figure
 
 
-def toy(example: Toy) -> Figure:
+def toy() -> Figure:
     """Six nodes and their links, shape by cluster; the vectors of the nodes as labels; the targets of the clusters."""
     figure, axes = new_figure(columns=3, width=9.0, height=3.4)
-    ax, side = axes[0], example.tree.assignment(1)
+    adjacency, label_vectors, tree = data.toy_graph()
+    ax, side = axes[0], tree.assignment(1)
     for a, b in TOY_EDGES:
         ax.plot(*zip(TOY_POSITIONS[a], TOY_POSITIONS[b], strict=True), "-", color="0.6", zorder=1)
     for node, (x, y) in enumerate(TOY_POSITIONS):
@@ -44,9 +46,9 @@ def toy(example: Toy) -> Figure:
         ax.annotate(TOY_NODES[node], (x, y), (11, 5), textcoords="offset points")
     ax.set(title="links; shape: cluster", xlim=(-0.3, 1.9), ylim=(-1.5, 2.6))
     ax.axis("off")
-    _table(axes[1], example.pifa, TOY_WORDS, "PIFA: neighbors' words", ".2f")
+    _table(axes[1], label_vectors, TOY_WORDS, "PIFA: neighbors' words", ".2f")
     membership = np.eye(2)[side.numpy()]
-    _table(axes[2], example.adjacency @ membership, ("cluster 0", "cluster 1"), "targets: neighbors per cluster", ".0f")
+    _table(axes[2], adjacency @ membership, ("cluster 0", "cluster 1"), "targets: neighbors per cluster", ".0f")
     return figure
 
 
@@ -73,12 +75,12 @@ def trees(tables: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def cosines(encoders: Mapping[str, Cosines]) -> Figure:
-    """Histograms of the cosines of linked and of random pairs, one panel per encoder."""
+def cosines(encoders: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """Histograms of the cosines of linked pairs, (E,), and of random pairs, (E,): one panel per encoder."""
     figure, axes = new_figure(columns=len(encoders), width=8.6, height=3.3, sharex=True, sharey=True)
     bins = np.linspace(-0.6, 1.0, 41)
-    for ax, (title, pairs) in zip(axes, encoders.items(), strict=True):
-        for i, (name, pair) in enumerate((("random pairs", pairs.random), ("linked pairs", pairs.linked))):
+    for ax, (title, (linked, random)) in zip(axes, encoders.items(), strict=True):
+        for i, (name, pair) in enumerate((("random pairs", random), ("linked pairs", linked))):
             ax.hist(pair.numpy(), bins, density=True, histtype="step", lw=2, color=f"C{i}", ls=DASHES[i])
             peak = np.histogram(pair.numpy(), bins, density=True)[0]
             ax.annotate(name, (bins[peak.argmax()] + 0.1, peak.max()), (6, 0), textcoords="offset points")
@@ -140,18 +142,26 @@ def runtime(measurements: Sequence[Measurement], sizes: Sequence[int]) -> Figure
     return figure
 
 
-def predicted_clusters(prediction: ClusterPrediction) -> Figure:
-    """The most probable clusters before and after tuning: an asterisk and color mark those that hold a neighbor."""
-    figure, axes = new_figure(columns=2, width=9.0, height=3.7, sharex=True)
-    titles = ("frozen encoder", "tuned encoder")
-    for ax, title, clusters, scores in zip(axes, titles, prediction.clusters, prediction.scores, strict=True):
+def predicted_clusters(
+    data: ExperimentData, tree: LabelTree, encoders: Mapping[str, Sequence[Level]], name: str, t: int
+) -> Figure:
+    """The most probable clusters of a node at level t, one panel per encoder: `encoders[title]` holds its levels.
+
+    An asterisk and color mark clusters that hold a neighbor; typical words of its texts describe a cluster.
+    """
+    figure, axes = new_figure(columns=len(encoders), width=9.0, height=3.7, sharex=True)
+    graph, node = data.graph, data.graph.names.index(name)
+    neighbors = data.adjacency[node].indices
+    true_clusters, words = tree.assignment(t)[neighbors].tolist(), typical_words(graph.texts, tree, t)
+    for ax, (title, levels) in zip(axes, encoders.items(), strict=True):
+        clusters, scores = levels[t - 1].beam[node].tolist(), levels[t - 1].beam_scores[node].exp().tolist()
         for row, (cluster, score) in enumerate(zip(clusters, scores, strict=True)):
-            mark = "* " if cluster in prediction.true_clusters else ""
+            mark = "* " if cluster in true_clusters else ""
             ax.barh(-row, score, color="C1" if mark else "0.75", height=0.72)
-            ax.text(0.02, -row, f"{mark}{prediction.words[cluster]}", va="center", fontsize=9)
+            ax.text(0.02, -row, f"{mark}{words[cluster]}", va="center", fontsize=9)
         ax.set(title=title, xlabel="exp(score)", xlim=(0, 1.05), yticks=[])
         ax.grid(axis="y", visible=False)
-    neighbors = ", ".join(prediction.neighbors[:8]) + (" ..." if len(prediction.neighbors) > 8 else "")
-    text = textwrap.fill(prediction.text, 105, max_lines=2)
-    figure.suptitle(f"{text}\nneighbors: {textwrap.shorten(neighbors, 95)}", fontsize=9, x=0.01, ha="left")
+    names = ", ".join(graph.names[i] for i in neighbors[:8]) + (" ..." if len(neighbors) > 8 else "")
+    text = textwrap.fill(graph.texts[node], 105, max_lines=2)
+    figure.suptitle(f"{text}\nneighbors: {textwrap.shorten(names, 95)}", fontsize=9, x=0.01, ha="left")
     return figure

@@ -109,9 +109,7 @@ def balanced_tree(vectors: Tensor, depths: tuple[int, ...], generator: torch.Gen
     return LabelTree(leaves, depths)
 
 
-def balanced_split(
-    vectors: Tensor, cluster: Tensor, generator: torch.Generator, max_rounds: int = MAX_ROUNDS
-) -> Tensor:
+def balanced_split(vectors: Tensor, cluster: Tensor, generator: torch.Generator) -> Tensor:
     """Balanced spherical 2-means in all clusters at once: which half each node joins, (N,) int64 of 0 and 1.
 
     vectors (N, d), cluster (N,) int64. The upper half of <c_right - c_left, z> goes right, until no node moves.
@@ -119,7 +117,7 @@ def balanced_split(
     side = upper_half(torch.rand(len(vectors), generator=generator), cluster)
     first = _two_members(cluster, generator)
     direction = vectors[first[1]] - vectors[first[0]]
-    for _ in range(max_rounds):
+    for _ in range(MAX_ROUNDS):
         moved = upper_half((vectors * direction[cluster]).sum(1), cluster)
         if torch.equal(moved, side):
             break
@@ -179,14 +177,6 @@ def squared_hinge(scores: Tensor, counts: Tensor, mask: Tensor) -> Tensor:
     sign, weight = (counts > 0).to(scores.dtype) * 2 - 1, counts.clamp(min=1)
     loss = weight * functional.relu(1 - sign * scores).square()
     return ((loss * mask).sum(1) / mask.sum(1)).mean()
-
-
-def random_head(hidden_dim: int, num_clusters: int) -> nn.Linear:
-    """The head of the first level, and of every level without bootstrap: weights from N(0, 0.02^2), bias 0."""
-    head = nn.Linear(hidden_dim, num_clusters)
-    nn.init.normal_(head.weight, std=HEAD_STD)
-    nn.init.zeros_(head.bias)
-    return head
 
 
 def bootstrap_head(z: Tensor, counts: Tensor, mask: Tensor, num_children: int, ridge: float) -> nn.Linear:
@@ -296,7 +286,9 @@ def fit_level(
     counts, parent_counts = (dense_rows(level_targets(adjacency, tree, level), instances) for level in (t, t - 1))
     mask = active_mask(parent_counts > 0, parent.beam[instances], num_children)
     # 2. a head: random, or fitted to the encoder as it is now
-    head = random_head(z.shape[1], counts.shape[1])
+    head = nn.Linear(z.shape[1], counts.shape[1])
+    nn.init.normal_(head.weight, std=HEAD_STD)
+    nn.init.zeros_(head.bias)
     if t >= config.bootstrap_from:
         head = bootstrap_head(z, counts, mask, num_children, config.ridge)
     head = head.to(encoder.device)

@@ -22,8 +22,6 @@ from companion.lab.evidence import Measurement
 from companion.lab.runtime import peak_megabytes, runtime_by_size
 from companion.lab.tuning import grid, grid_search
 
-# ---------------------------------------------------------------- tuning and pilot run
-
 LEARNING_RATES = (1e-3, 3e-3)
 TREES = ((3, 5), (2, 4, 6), (4, 6), (5, 7, 9))
 FLAT_DEPTHS = ((4,), (5,), (6,), (9,))
@@ -66,7 +64,7 @@ def tune_all(config: Config, seed: int, device: torch.device) -> list[Measuremen
         features, kind, classifier = data.vectors, name, candidate
         if name in config.train:
             tuned = tune(data, name, config.override(train={**config.train, name: candidate}), instances, seed)
-            features = method.encode(tuned.encoder, torch.arange(data.num_nodes))
+            features = method.encode(tuned.encoder, torch.arange(len(data.labels)))
             kind, classifier = MLP_NAME, config.classifiers[MLP_NAME]
         scores = evaluation.classify(features, data, split, kind, classifier, seed)
         return evaluation.accuracy(scores, data.labels, split.validation)
@@ -97,7 +95,7 @@ def tune_layers(config: Config, seed: int, device: torch.device) -> list[Measure
     features = {FROZEN: data.vectors}
     for name in config.methods:
         encoder = tune(data, name, config, instances, seed).encoder
-        features[name] = method.encode(encoder, torch.arange(data.num_nodes))
+        features[name] = method.encode(encoder, torch.arange(len(data.labels)))
     measurements = []
     for split_seed, (name, vectors) in product(range(config.num_splits), features.items()):
         split = split_labels(data.labels, config.train_per_class, config.num_validation, split_seed)

@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from companion.data.minilm import mean_pool
 from companion.giant import baselines, method
-from companion.giant.data import ExperimentData, language_model, tfidf
+from companion.giant.data import ExperimentData, language_model
 from companion.giant.method import Encoder, LabelTree, Level, rescale
 
 TFIDF, FROZEN, GIANT, RANDOM = "TF-IDF", "frozen", "GIANT", "random tree"
 FLAT, NO_BOOTSTRAP, LINK = "flat", "no bootstrap", "link prediction"
-TUNED = (GIANT, RANDOM, FLAT, NO_BOOTSTRAP, LINK)
-METHODS = (TFIDF, FROZEN, *TUNED)
+METHODS = (TFIDF, FROZEN, RANDOM, FLAT, NO_BOOTSTRAP, GIANT, LINK)
+TUNED = (GIANT, RANDOM, FLAT, NO_BOOTSTRAP, LINK)  # in the order in which they are run
 WHOLE_ENCODER = -1
 
 
@@ -43,14 +42,11 @@ class FrozenEncoder(Encoder):
         return self.vectors[nodes]
 
 
-class AdapterEncoder(Encoder):
+class AdapterEncoder(FrozenEncoder):
     """A residual block on the stored vectors of a frozen encoder: norm(z + W2 gelu(W1 z)), W2 = 0 at the start."""
 
-    vectors: Tensor
-
     def __init__(self, vectors: Tensor, adapter_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("vectors", rescale(vectors))
+        super().__init__(vectors)
         hidden_dim = vectors.shape[1]
         self.up, self.down = nn.Linear(hidden_dim, adapter_dim), nn.Linear(adapter_dim, hidden_dim)
         self.norm = nn.LayerNorm(hidden_dim)
@@ -149,9 +145,9 @@ def build_encoder(data: ExperimentData, name: str, config: Any, seed: int) -> En
     if name == FROZEN:
         return FrozenEncoder(data.vectors)
     if config.tuned_layers == WHOLE_ENCODER:
-        return FullEncoder(data.encoder, texts, data.max_length, amp)
+        return FullEncoder(config.encoder, texts, config.max_length, amp)
     if config.tuned_layers:
-        return TopLayersEncoder(data.encoder, texts, config.tuned_layers, data.max_length, amp)
+        return TopLayersEncoder(config.encoder, texts, config.tuned_layers, config.max_length, amp)
     return AdapterEncoder(data.vectors, config.adapter_dim)
 
 
@@ -167,62 +163,10 @@ def tune(data: ExperimentData, name: str, config: Any, instances: Tensor, seed: 
     encoder, settings = build_encoder(data, name, config, seed), config.settings(name)
     if name == LINK:
         baselines.fit_link_prediction(encoder, data.adjacency, instances, settings, seed)
-        return TunedEncoder(encoder, LabelTree(torch.zeros(data.num_nodes, dtype=torch.int64), ()), [])
+        return TunedEncoder(encoder, LabelTree(torch.zeros(len(data.labels), dtype=torch.int64), ()), [])
     if name == FROZEN:
         settings = replace(settings, bootstrap_from=1)
     if name == NO_BOOTSTRAP:
         settings = replace(settings, bootstrap_from=len(settings.depths) + 1)
     tree = build_tree(data, name, settings.depths, seed)
     return TunedEncoder(encoder, tree, method.fit(encoder, data.adjacency, tree, instances, settings, seed))
-
-
-# ---------------------------------------------------------------- predictions for one node
-
-
-@dataclass(frozen=True)
-class ClusterPrediction:
-    """One node at one level: its text and neighbors, and the most probable clusters before and after tuning.
-
-    clusters and scores (exp of the log score) of the frozen and of the tuned encoder. true_clusters: those that hold a
-    neighbor. words: cluster -> its typical words.
-    """
-
-    text: str
-    neighbors: list[str]
-    clusters: list[list[int]]
-    scores: list[list[float]]
-    true_clusters: set[int]
-    words: dict[int, str]
-
-
-class ClusterPredictor:
-    """Predicts the clusters of a node's neighbors with the frozen and with the tuned encoder; both are fitted once."""
-
-    def __init__(self, data: ExperimentData, config: Any, instances: Tensor, seed: int) -> None:
-        frozen, tuned = (tune(data, name, config, instances, seed) for name in (FROZEN, GIANT))
-        self.data, self.tree = data, tuned.tree
-        self.levels = list(zip(frozen.levels, tuned.levels, strict=True))
-        self.words = [typical_words(data, self.tree, level) for level in range(1, len(self.levels) + 1)]
-
-    def predict(self, name: str, level: int) -> ClusterPrediction:
-        """A node by its name, at level 1 (coarsest), 2, ..."""
-        graph, node = self.data.graph, self.data.graph.names.index(name)
-        neighbors = self.data.adjacency[node].indices
-        return ClusterPrediction(
-            graph.texts[node],
-            [graph.names[i] for i in neighbors],
-            [fitted.beam[node].tolist() for fitted in self.levels[level - 1]],
-            [fitted.beam_scores[node].exp().tolist() for fitted in self.levels[level - 1]],
-            set(self.tree.assignment(level)[neighbors].tolist()),
-            self.words[level - 1],
-        )
-
-
-def typical_words(data: ExperimentData, tree: LabelTree, level: int, count: int = 3) -> dict[int, str]:
-    """The words whose mean TF-IDF in a cluster's own texts exceeds the overall mean most: cluster -> "a, b, c"."""
-    (weights, names), cluster = tfidf(data.graph.texts), tree.assignment(level).numpy()
-    mean, words = np.asarray(weights.mean(0))[0], {}
-    for k in range(tree.num_clusters(level)):
-        excess = np.asarray(weights[cluster == k].mean(0))[0] - mean
-        words[k] = ", ".join(names[excess.argsort()[::-1][:count]])
-    return words

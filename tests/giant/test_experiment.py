@@ -23,7 +23,6 @@ from companion.giant.training import (
     NO_BOOTSTRAP,
     RANDOM,
     WHOLE_ENCODER,
-    ClusterPredictor,
     build_tree,
     tune,
 )  # fmt: skip
@@ -202,10 +201,10 @@ class TestFigures:
         )
 
     def test_the_toy_is_what_the_text_says(self) -> None:
-        toy = data.toy_graph()
-        assert toy.pifa[4].tolist() == [0.0, 0.0, 1.0]
-        assert toy.tree.leaves.tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
-        assert png(figures.toy(toy))
+        _, label_vectors, tree = data.toy_graph()
+        assert label_vectors[4].tolist() == [0.0, 0.0, 1.0]
+        assert tree.leaves.tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+        assert png(figures.toy())
 
     def test_shares_sum_to_one_and_linked_pairs_have_larger_cosines(self) -> None:
         loaded = SMALL.load_data()
@@ -214,17 +213,21 @@ class TestFigures:
         assert table.shape == (8, 3)
         assert table.sum(1) == pytest.approx(np.ones(8))
         assert png(figures.trees({"a": table, "b": table}))
-        pairs = evaluation.pair_cosines(loaded.vectors, loaded.graph.edges)
-        assert float(pairs.linked.mean()) > float(pairs.random.mean())
-        assert png(figures.cosines({"a": pairs, "b": pairs}))
+        linked, random = evaluation.pair_cosines(loaded.vectors, loaded.graph.edges)
+        assert float(linked.mean()) > float(random.mean())
+        assert png(figures.cosines({"a": (linked, random), "b": (linked, random)}))
 
     def test_predicted_clusters_mark_those_of_neighbors(self) -> None:
         loaded = SMALL.load_data()
-        predictor = ClusterPredictor(loaded, SMALL, torch.arange(60), 0)
-        found = predictor.predict("node 3", 2)
-        assert found.true_clusters == set(predictor.tree.assignment(2)[loaded.adjacency[3].indices].tolist())
-        assert len(found.clusters) == len(found.scores) == 2
-        assert png(figures.predicted_clusters(found))
+        frozen, tuned = (tune(loaded, name, SMALL, torch.arange(60), 0) for name in (FROZEN, GIANT))
+        encoders = {"frozen": frozen.levels, "tuned": tuned.levels}
+        figure = figures.predicted_clusters(loaded, tuned.tree, encoders, "node 3", 2)
+        holds_neighbor = set(tuned.tree.assignment(2)[loaded.adjacency[3].indices].tolist())
+        for ax, levels in zip(figure.axes, encoders.values(), strict=True):
+            marked = [text.get_text().startswith("*") for text in ax.texts]
+            assert marked == [cluster in holds_neighbor for cluster in levels[1].beam[3].tolist()]
+        assert any(text.get_text().startswith("*") for ax in figure.axes for text in ax.texts)
+        assert png(figure)
 
     def test_losses_block_model_and_runtime_draw(self) -> None:
         figure = figures.losses({"a": [[3.0, 2.0, 1.0], [2.0, 1.0]], "b": [[3.0, 3.0, 3.0], [1.0, 1.0]]})
