@@ -165,7 +165,7 @@ def test_counts_of_the_real_graph(min_count, nodes, edges, unlabeled, classes) -
     assert len(graph.classes) == classes
     assert nx.is_connected(nx.Graph(graph.edges.T.tolist()))
     facts = {k: v for k, v in card("wordnet").facts.items() if k.endswith(f"t = {min_count}")}
-    ours = {"nodes": nodes, "edges": edges, "unlabeled": unlabelled, "classes": classes}
+    ours = {"nodes": nodes, "edges": edges, "unlabeled": unlabeled, "classes": classes}
     assert facts == {f"{key} at t = {min_count}": ours[key] for key in (fact.split()[0] for fact in facts)}
 
 
