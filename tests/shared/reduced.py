@@ -10,8 +10,9 @@ from companion.lab.records import Run
 # On the Python, libraries and processor of the stored run the numbers are the same; only the last digits may differ,
 # where a sum was reordered.
 SAME_MACHINE = 1e-6
-# Elsewhere rounding differs and training carries it on, so a value may move by this part of its metric's largest one.
-OTHER_MACHINE = 0.05
+# Elsewhere rounding differs and training carries it on, so a value may move by this part of its metric's largest one,
+# and of a run's values this share may move further: a search that starts from noise magnifies the last digit.
+OTHER_MACHINE, FURTHER = 0.05, 0.15
 # Time and memory are measured, not computed: they must be there and be finite.
 MEASURED = ("second", "megabytes")
 
@@ -25,6 +26,7 @@ def differences(name: str, stored: Run, fresh: Run) -> list[str]:
     found += [f"{name}: {key} is no longer measured" for key in then.keys() - now.keys()]
     found += [f"{name}: {key} was not measured before" for key in now.keys() - then.keys()]
     same = stored.stamp["versions"] == versions()
+    moved = []
     for key in then.keys() & now.keys():
         metric = key[0]
         if any(word in metric for word in MEASURED):
@@ -32,5 +34,5 @@ def differences(name: str, stored: Run, fresh: Run) -> list[str]:
         largest = max(abs(value) for (other, *_), value in then.items() if other == metric)
         allowed = SAME_MACHINE * abs(then[key]) if same else OTHER_MACHINE * largest
         if not abs(now[key] - then[key]) <= allowed:  # also where one of them is NaN
-            found.append(f"{name}: {key} was {then[key]:.9g} and is {now[key]:.9g}")
-    return found
+            moved.append(f"{name}: {key} was {then[key]:.9g} and is {now[key]:.9g}")
+    return found + (moved if same or len(moved) > FURTHER * len(then) else [])
