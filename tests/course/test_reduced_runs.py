@@ -7,12 +7,12 @@ libraries. A rename moves none.
 from __future__ import annotations
 
 import pytest
-from reduced import differences
+from reduced import FURTHER, differences
 
 from companion.course import lessons
-from companion.course.record import run_reduced
-from companion.lab import load_record
-from companion.lab.records import reduced_studies
+from companion.course.record import run_reduced, versions
+from companion.lab import Measurement, load_record
+from companion.lab.records import Run, reduced_studies
 
 LESSONS = [lesson.name for lesson in lessons.lessons(hidden=True)]
 
@@ -28,3 +28,34 @@ def test_every_reduced_run_has_the_stored_numbers(lesson: str) -> None:
     assert fresh
     if missing:
         print(f"{lesson}: no data here for {', '.join(missing)}")
+
+
+def run(values: list[float], same: bool) -> Run:
+    """A run with one measurement of accuracy per value, made here or on another machine."""
+    stamp = {"versions": versions() if same else {"torch": "another"}}
+    return Run(stamp, tuple(Measurement("accuracy", "a", str(i), 0, value) for i, value in enumerate(values)))
+
+
+def moved(by: list[float], same: bool) -> int:
+    """How many differences are found where the i-th of forty values near 100 has moved by `by[i]`."""
+    stored, fresh = [100.0] * 40, [100.0 + change for change in by] + [100.0] * (40 - len(by))
+    return len(differences("r", run(stored, same), run(fresh, True)))
+
+
+def test_on_the_same_machine_a_millionth_is_a_difference() -> None:
+    assert moved([2e-4], same=True) == 1
+    assert moved([5e-5], same=True) == 0
+
+
+def test_elsewhere_a_twentieth_is_allowed_and_a_share_may_move_further() -> None:
+    few = int(FURTHER * 40)
+    assert moved([4.0] * 40, same=False) == 0
+    assert moved([6.0] * few, same=False) == 0
+    assert moved([6.0] * (few + 1), same=False) == few + 1
+    assert moved([float("nan")], same=False) == 1
+
+
+def test_a_missing_and_a_new_measurement_are_differences() -> None:
+    found = differences("r", run([1.0, 2.0], True), run([1.0], True))
+    assert found == ["r: ('accuracy', 'a', '1', 0) is no longer measured"]
+    assert len(differences("r", run([1.0], True), run([1.0, 2.0], True))) == 1
