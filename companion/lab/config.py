@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -101,7 +101,11 @@ def _changed(holder: Any, path: list[str], value: Any, name: str) -> Any:
     first, rest = path[0], path[1:]
     known = holder if isinstance(holder, Mapping) else vars(holder)
     if first not in known:
-        raise CompanionError(f"There is no setting {name!r}: {first!r} is not among {', '.join(map(str, known))}.")
+        inner = [path for path in _paths(holder) if path.endswith(f".{first}")]
+        hint = f" Did you mean {' or '.join(map(repr, inner[:3]))}?" if inner and not rest else ""
+        raise CompanionError(
+            f"There is no setting {name!r}: {first!r} is not among {', '.join(map(str, known))}.{hint}"
+        )
     old = known[first]
     if rest:
         if not (isinstance(old, Mapping) or is_dataclass(old)):
@@ -110,6 +114,15 @@ def _changed(holder: Any, path: list[str], value: Any, name: str) -> Any:
     elif not _same_kind(old, value):
         raise CompanionError(f"{name} = {value!r} does not fit: the setting is {old!r}, of type {type(old).__name__}.")
     return {**holder, first: value} if isinstance(holder, Mapping) else replace(holder, **{first: value})
+
+
+def _paths(holder: Any, before: str = "") -> list[str]:
+    """The names with dots of all settings in a dataclass or dictionary."""
+    found = []
+    for name, value in (holder if isinstance(holder, Mapping) else vars(holder)).items():
+        inner = isinstance(value, Mapping) or is_dataclass(value)
+        found += _paths(value, f"{before}{name}.") if inner else [f"{before}{name}"]
+    return found
 
 
 def _same_kind(old: Any, value: Any) -> bool:
@@ -143,3 +156,39 @@ def _trailing_comments(cls: type) -> dict[str, str]:
         if token.type == tokenize.COMMENT and name and depth == 0:
             found.setdefault(name, token.string.lstrip("# ").strip())
     return found
+
+
+def settings_rows(config: BaseConfig) -> list[list[str]]:
+    """Name, value and meaning of each setting; of nested settings, the fields that differ from their default."""
+    comments = config.comments()
+    rows = []
+    for name, value in vars(config).items():
+        if name in ("scale", "seeds"):
+            continue
+        for path, leaf, meaning in _leaves(name, value, comments.get(name, "")):
+            rows.append([path, setting_text(leaf), meaning])
+    return rows
+
+
+def _leaves(path: str, value: Any, meaning: str) -> Iterable[tuple[str, Any, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner, meaning)
+    elif is_dataclass(value) and not isinstance(value, type):
+        defaults = {name: field.default for name, field in value.__dataclass_fields__.items()}
+        comments = BaseConfig.comments.__func__(type(value))  # type: ignore[attr-defined]
+        for name, inner in vars(value).items():
+            if inner != defaults[name]:
+                yield f"{path}.{name}", inner, comments.get(name, "") or meaning
+    else:
+        yield path, value, meaning
+
+
+def setting_text(value: Any) -> str:
+    """A setting as a reader would write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {setting_text(inner)}" for key, inner in value.items())
+    if isinstance(value, tuple | list):
+        nested = any(isinstance(part, dict | tuple | list) for part in value)
+        return ("; " if nested else ", ").join(map(setting_text, value))
+    return str(value)

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from companion.errors import CompanionError
 from companion.lab import display, plots
-from companion.lab.config import BaseConfig
+from companion.lab.config import BaseConfig, setting_text, settings_rows
 from companion.lab.evidence import (
     FAILS,
     SOURCES,
@@ -86,13 +85,19 @@ class Lab:
     def configure(self, **overrides: Any) -> None:
         """Change fields of the configuration for this session: `lab.configure(train_steps=900)`.
 
-        Nested fields are written with dots: `lab.configure(**{"train.GCN.lr": 0.1})`. From then on the stored results
+        Nested fields are written with dots: `lab.configure(**{"train.GCN.lr": 0.1})`. Call it before the first cell
+        that uses `lab.config`. From then on the stored results
         are those of another configuration: they stay visible, but no prediction interval is drawn from them.
         """
+        for name, value in overrides.items():
+            old = getattr(self.config, name, None)
+            if isinstance(old, Mapping) and isinstance(value, Mapping) and old.keys() - value.keys():
+                missing = ", ".join(map(str, old.keys() - value.keys()))
+                raise CompanionError(f"{name} lacks {missing}; to change one of its entries, write a name with a dot.")
         self.config = self.config.override(**overrides)
         self.overridden |= overrides
         self._evaluated.clear()
-        rows = [[name, _text(value)] for name, value in overrides.items()]
+        rows = [[name, setting_text(value)] for name, value in overrides.items()]
         note = "Stored results and their prediction intervals belong to the configuration before this change."
         display.show_table(["setting", "now"], rows, "Changed for this session", note)
 
@@ -226,7 +231,9 @@ class Lab:
         title = f"{self.lesson.title}: configuration"
         note = memory_advice(budget.memory_mb)
         settings = settings_rows(config)
-        summary = f"{len(settings)} settings; change one with lab.configure(name=value)"
+        dotted = next((row[0] for row in settings if "." in row[0]), "")
+        example = f", or with a dot: lab.configure(**{{{dotted!r}: value}})" if dotted else ""
+        summary = f"{len(settings)} settings; change one with lab.configure(name=value){example}"
         header = ["setting", "value", "meaning"]
         display.show_table(["", ""], rows, title, note, folded_rows=settings, folded_header=header, summary=summary)
 
@@ -323,32 +330,6 @@ def mark(claim: Claim, evaluation: Evaluation | None) -> str:
     return evaluation.verdict
 
 
-def settings_rows(config: BaseConfig) -> list[list[str]]:
-    """Name, value and meaning of each setting; of nested settings, the fields that differ from their default."""
-    comments = config.comments()
-    rows = []
-    for name, value in vars(config).items():
-        if name in ("scale", "seeds"):
-            continue
-        for path, leaf, meaning in _leaves(name, value, comments.get(name, "")):
-            rows.append([path, _text(leaf), meaning])
-    return rows
-
-
-def _leaves(path: str, value: Any, meaning: str) -> Iterable[tuple[str, Any, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(f"{path}.{key}", inner, meaning)
-    elif is_dataclass(value) and not isinstance(value, type):
-        defaults = {name: field.default for name, field in value.__dataclass_fields__.items()}
-        comments = BaseConfig.comments.__func__(type(value))  # type: ignore[attr-defined]
-        for name, inner in vars(value).items():
-            if inner != defaults[name]:
-                yield f"{path}.{name}", inner, comments.get(name, "") or meaning
-    else:
-        yield path, value, meaning
-
-
 def memory_advice(needed_mb: int) -> str:
     """A warning where a memory limit (Binder, a hub, a container) leaves less than the lesson needs."""
     free_mb = free_memory_mb()
@@ -387,13 +368,3 @@ def _passed(check: bool | None) -> str:
 
 def _seeds(n: int) -> str:
     return "seed" if n == 1 else "seeds"
-
-
-def _text(value: Any) -> str:
-    """A setting as a reader would write it."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
-    if isinstance(value, tuple | list):
-        nested = any(isinstance(part, dict | tuple | list) for part in value)
-        return ("; " if nested else ", ").join(map(_text, value))
-    return str(value)

@@ -23,7 +23,7 @@ def test_every_reduced_run_has_the_stored_numbers(lesson: str) -> None:
     assert stored.keys() == reduced_studies(lesson).keys(), f"run `python -m companion record {lesson} --reduced`"
     fresh = run_reduced(lesson)
     missing = [name for name in stored if name not in fresh]  # their data is the user's own and not here
-    problems = [line for name, run in fresh.items() for line in differences(name, stored[name], run)]
+    problems = differences(stored, fresh)
     assert not problems, "\n".join([f"{lesson}: {len(problems)} numbers moved", *problems[:20]])
     assert fresh
     if missing:
@@ -39,7 +39,7 @@ def run(values: list[float], same: bool) -> Run:
 def moved(by: list[float], same: bool) -> int:
     """How many differences are found where the i-th of forty values near 100 has moved by `by[i]`."""
     stored, fresh = [100.0] * 40, [100.0 + change for change in by] + [100.0] * (40 - len(by))
-    return len(differences("r", run(stored, same), run(fresh, True)))
+    return len(differences({"r": run(stored, same)}, {"r": run(fresh, True)}))
 
 
 def test_on_the_same_machine_a_millionth_is_a_difference() -> None:
@@ -56,6 +56,6 @@ def test_elsewhere_a_twentieth_is_allowed_and_a_share_may_move_further() -> None
 
 
 def test_a_missing_and_a_new_measurement_are_differences() -> None:
-    found = differences("r", run([1.0, 2.0], True), run([1.0], True))
+    found = differences({"r": run([1.0, 2.0], True)}, {"r": run([1.0], True)})
     assert found == ["r: ('accuracy', 'a', '1', 0) is no longer measured"]
-    assert len(differences("r", run([1.0], True), run([1.0, 2.0], True))) == 1
+    assert len(differences({"r": run([1.0], True)}, {"r": run([1.0, 2.0], True)})) == 1

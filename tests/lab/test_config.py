@@ -6,8 +6,7 @@ from typing import ClassVar
 import pytest
 
 from companion.errors import CompanionError
-from companion.lab.config import SCALES, BaseConfig, Study, TrainConfig
-from companion.lab.notebook import settings_rows
+from companion.lab.config import SCALES, BaseConfig, Study, TrainConfig, settings_rows
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def test_an_override_reaches_into_a_field_and_leaves_the_original():
     ("name", "value", "says"),
     [
         ("stepps", 1, "no setting 'stepps'.*steps"),
+        ("lr", 0.5, "not among scale, seeds, steps, sizes, train. Did you mean 'train.GCN.lr'"),
         ("train.GAT.lr", 0.1, "'GAT' is not among GCN"),
         ("train.GCN.rate", 0.1, "'rate' is not among lr"),
         ("steps.more", 1, "steps is 10 and has no fields"),

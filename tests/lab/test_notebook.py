@@ -175,6 +175,15 @@ def test_a_changed_setting_takes_the_prediction_interval_away_and_says_why(lab, 
         lab.configure(drawz=1)
 
 
+def test_a_dictionary_of_settings_is_not_replaced_by_a_part_of_it(shown):
+    lab = Lab("cold_brew", scale="ci", device="cpu", seed=0)
+    assert "lab.configure(**{'train." in shown[0][0]["text/html"].replace("&#x27;", "'")
+    with pytest.raises(CompanionError, match=r"train lacks .*; to change one of its entries, write a name with a dot"):
+        lab.configure(train={"MLP": lab.config.train["MLP"]})
+    lab.configure(**{"train.MLP.lr": 0.5})
+    assert lab.config.train["MLP"].lr == 0.5
+
+
 @pytest.mark.parametrize(("difference", "verdict"), [(1.0, "holds"), (-1.0, "fails")])
 def test_the_scoreboard_names_verdicts_and_no_measured_number(lab, shown, difference, verdict):
     claim = paired(lab)
