@@ -137,7 +137,7 @@ class Lab:
         ]
         figure = plots.forest_plot(rows, units.pop())
         said = "; ".join(f"{label} {_numbers(finding)}, {finding.verdict}" for label, finding, _ in rows)
-        display.show_figure(figure, f"Forest plot of {len(rows)} comparisons. {said}.", caption)
+        display.show_figure(figure, f"Forest plot, a row per comparison. {said}.", caption)
         for claim, evaluation, table in zip(claims, evaluated, tables, strict=True):
             data = {"lesson": self.lesson.name, **evaluation.as_dict()}
             note = f"{claim.paper} {self._claim_note(claim)}"

@@ -92,7 +92,7 @@ def test_findings_draw_one_plot_and_say_a_sentence_for_each_claim(lab, shown):
     lab.findings([claim.id for claim in claims], stamped(lab, rows.values()), "The method wins each comparison here.")
     pictures = [(data, metadata) for data, metadata in shown if "image/png" in data]
     assert len(pictures) == 1
-    assert pictures[0][1]["image/png"]["alt"].startswith("Forest plot of")
+    assert pictures[0][1]["image/png"]["alt"].startswith("Forest plot, a row per comparison")
     tables = [(data, metadata["companion"]) for data, metadata in shown if "companion" in metadata]
     assert [found["claim"] for _, found in tables] == [claim.id for claim in claims]
     for (data, found), claim in zip(tables, claims, strict=True):
