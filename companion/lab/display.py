@@ -152,10 +152,15 @@ def show_source(obj: Callable[..., Any] | type) -> None:
 
 def runnable_source(obj: Callable[..., Any] | type) -> str:
     """The source of a public top-level function or class, below the imports that it needs."""
+    if not (inspect.isfunction(obj) or inspect.isclass(obj)):
+        raise CompanionError(f"lab.source shows functions and classes written in Python, and this is {obj!r}.")
     name, module = obj.__qualname__, sys.modules[obj.__module__]
     if "." in name or any(part.startswith("_") for part in (name, *obj.__module__.split(".")[2:])):
         raise CompanionError(f"{obj.__module__}.{name} is not public or not complete; show a public function or class.")
-    source = textwrap.dedent(inspect.getsource(obj))
+    try:
+        source = textwrap.dedent(inspect.getsource(obj))
+    except (OSError, TypeError) as error:
+        raise CompanionError(f"The source of {name} is not in a file; lab.source shows what a module holds.") from error
     lines = sorted(filter(None, (_import_of(used, module) for used in _free_names(source, name))))
     future = "from __future__ import annotations\n" if "annotations" in vars(module) else ""
     return f"# {obj.__module__}.{name}\n{future}" + "".join(f"{line}\n" for line in lines) + f"\n{source}"
@@ -192,7 +197,10 @@ def _import_line_in(module: Any, name: str) -> str:
             continue
         for alias in node.names:
             if (alias.asname or alias.name) == name:
-                return f"from {node.module} import {alias.name}" + (f" as {name}" if alias.asname else "")
+                package = (module.__package__ or "").split(".")
+                base = package[: len(package) + 1 - node.level] if node.level else []
+                home = ".".join([*base, *([node.module] if node.module else [])])
+                return f"from {home} import {alias.name}" + (f" as {name}" if alias.asname else "")
     return ""
 
 

@@ -68,7 +68,7 @@ def examine(exercise: Exercise, answer: Any) -> Outcome:
         return Outcome(NOT_ATTEMPTED)
     except NotYet as reason:
         return Outcome(NOT_YET, str(reason))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(NOT_YET, f"checking it raised {type(error).__name__}: {error}")
     return Outcome(RIGHT)
 
@@ -95,6 +95,7 @@ def require_close(given: Any, wanted: Any, tolerance: float, what: str) -> None:
     """Raise NotYet unless `given` has the shape of `wanted` and equals it within `tolerance`."""
     import numpy as np
 
+    given = given.detach().cpu() if hasattr(given, "detach") else given
     try:
         given_array = np.asarray(given, dtype=float)
     except (TypeError, ValueError, RuntimeError) as error:

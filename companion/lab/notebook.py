@@ -89,6 +89,10 @@ class Lab:
         that uses `lab.config`. From then on the stored results
         are those of another configuration: they stay visible, but no prediction interval is drawn from them.
         """
+        if "scale" in overrides:
+            raise CompanionError("A scale is chosen when the lesson is loaded: Lab(..., scale=...).")
+        if not isinstance(overrides.get("seeds", 1), int) or overrides.get("seeds", 1) < 1:
+            raise CompanionError(f"seeds = {overrides['seeds']!r}; use a whole number, 1 or larger.")
         for name, value in overrides.items():
             old = getattr(self.config, name, None)
             if isinstance(old, Mapping) and isinstance(value, Mapping) and old.keys() - value.keys():
@@ -108,7 +112,10 @@ class Lab:
         rows: list[Measurement] = []
         for seed in display.progress(self.seeds, "seeds done", len(self.seeds)):
             set_seed(seed)
-            rows += experiment(self.config, seed, self.device)
+            found = experiment(self.config, seed, self.device)
+            if not found or any(not isinstance(m, Measurement) or m.seed != seed for m in found):
+                raise CompanionError(f"The experiment must return a list of Measurement, each with seed = {seed}.")
+            rows += found
         return Measurements(rows, self.lesson.name, self.config.as_dict(), self.seeds)
 
     def claim(self, id: str, measurements: Iterable[Measurement]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,22 @@ def train(
 ) -> float:
     """Train `model` in place; return the best validation score, or NaN where there is no `validate`.
 
-    batches() returns the batches of one epoch, on the model's device; it is called once per epoch, and draws its order
-    when it is called (as a DataLoader does) or from a generator of its own.
+    batches() returns the batches of one epoch, on the model's device; it is called once per epoch.
     loss_fn(model, batch) returns a scalar tensor. validate(model) returns a score, higher is better; it is asked every
     `config.eval_every` steps and after the last, in evaluation mode without gradients, and the best weights are kept.
     checkpoint names a file that is written every `checkpoint_every` steps. If it is there, training goes on from it and
-    ends with the numbers of an uninterrupted run; one that was written under another configuration is refused.
+    ends with the numbers of an uninterrupted run, provided that batches() draws its order when it is called, from
+    PyTorch's own generator (as a DataLoader without `generator` does). A file of another configuration is refused.
+    All modules are in training mode during a step, frozen ones too, and in evaluation mode at the end.
 
     Within a step nothing is read from the device. Every `eval_every` steps the losses since are looked at: one that is
     not finite ends the training with an error, and so do weights that are not finite at the end.
     """
-    if (config.steps > 0) == (config.epochs > 0):
-        raise CompanionError(f"Give steps or epochs, and not both: steps = {config.steps}, epochs = {config.epochs}.")
-    device = next(model.parameters()).device
+    _check(config, checkpoint_every)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise CompanionError("The model has no parameter that requires a gradient; there is nothing to train.")
+    device = trained[0].device
     run = _Run(model, config, validate, device)
     if checkpoint is not None and Path(checkpoint).is_file():
         run.resume(Path(checkpoint))
@@ -92,6 +95,8 @@ def train(
                 run.save(Path(checkpoint))
             if run.step == config.steps:
                 break
+        if run.resumed_at:  # the checkpoint was written after the last batch of this epoch
+            _set_random_state(run.resumed_at["random_state"], device)
         if used == 0:
             raise CompanionError("batches() returned no batch; is the batch size larger than the data set?")
         run.epoch, run.batches_used, run.resumed_at = run.epoch + 1, 0, {}
@@ -152,7 +157,9 @@ class _Run:
         return float(self.best_score) if self.validate else math.nan
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint whole or not at all; a run that diverged stops here instead."""
+        if self.diverged.item():
+            self.evaluate()
         state = {
             "config": asdict(self.config), "step": self.step, "epoch": self.epoch, "batches_used": self.batches_used,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -166,28 +173,51 @@ class _Run:
 
     def resume(self, path: Path) -> None:
         """Take up the state that `save` wrote."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        changed = [name for name, value in asdict(self.config).items() if state["config"].get(name) != value]
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            stored = state["config"]
+        except Exception as error:
+            raise CompanionError(f"{path} is not a checkpoint that can be read; remove it to start again.") from error
+        changed = [name for name, value in asdict(self.config).items() if stored.get(name) != value]
         if changed:
             raise CompanionError(
                 f"{path} was written under another configuration ({', '.join(changed)} differ); "
                 "remove it to start again, or restore the configuration."
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise CompanionError(f"{path} is the checkpoint of another model; remove it to start again.") from error
         for name in ("step", "epoch", "batches_used", "best_score", "best_weights", "diverged"):
             setattr(self, name, state[name])
         self.resumed_at = {name: state[name] for name in ("epoch_random_state", "random_state")}
+
+
+def _check(config: TrainConfig, checkpoint_every: int) -> None:
+    """Refuse settings with which training would do something else than it says."""
+    whole = {name: getattr(config, name) for name in ("steps", "epochs", "eval_every")}
+    whole["checkpoint_every"] = checkpoint_every
+    for name, value in whole.items():
+        least = 0 if name in ("steps", "epochs") else 1
+        if not isinstance(value, int) or value < least:
+            raise CompanionError(f"{name} = {value!r}; use a whole number, {least} or larger.")
+    if (config.steps > 0) == (config.epochs > 0):
+        raise CompanionError(f"Give steps or epochs, and not both: steps = {config.steps}, epochs = {config.epochs}.")
+    if not (config.lr > 0 and config.grad_clip >= 0 and 0 <= config.warmup <= 1):
+        raise CompanionError(f"lr = {config.lr}, grad_clip = {config.grad_clip}, warmup = {config.warmup}: lr must be "
+                             "above 0, grad_clip 0 or larger, and warmup a share from 0 to 1.")  # fmt: skip
 
 
 def _lr_factor(step: int, epoch_batches: Iterable[Any], config: TrainConfig) -> float:
     """What the learning rate is multiplied by at a step, counted from 0: warm-up, then the schedule."""
     if not config.warmup and config.schedule == "constant":
         return 1.0
-    if not config.steps and not isinstance(epoch_batches, Sized):
+    try:
+        total = config.steps or config.epochs * len(epoch_batches)  # type: ignore[arg-type]
+    except TypeError as error:
         raise CompanionError("A warm-up or a schedule over epochs needs to know how many batches an epoch has: return "
-                             "a list or a DataLoader from batches(), or give steps.")  # fmt: skip
-    total = config.steps or config.epochs * len(epoch_batches)  # type: ignore[arg-type]
+                             "a list or a DataLoader from batches(), or give steps.") from error  # fmt: skip
     warmup_steps = round(config.warmup * total)
     if step < warmup_steps:
         return (step + 1) / warmup_steps

@@ -29,8 +29,7 @@ def features(values: Any, name: str = "features", ndim: int = 2, dtype: torch.dt
     shape(tensor, name, (None,) * ndim)
     if len(tensor) == 0:
         raise CompanionError(f"{name} is empty: its shape is {tuple(tensor.shape)}.")
-    finite(tensor, name)
-    return tensor if dtype is None else tensor.to(dtype)
+    return finite(tensor if dtype is None else tensor.to(dtype), name)
 
 
 def labels(values: Any, name: str = "labels", rows: int | None = None, missing: bool = False) -> Tensor:
@@ -46,7 +45,7 @@ def labels(values: Any, name: str = "labels", rows: int | None = None, missing: 
     if tensor.is_floating_point() and bool((tensor != tensor.round()).any()):
         raise CompanionError(f"{name} holds fractions; class labels are whole numbers from 0.")
     tensor = tensor.long()
-    known = tensor[tensor >= 0] if missing else tensor
+    known = tensor[tensor != -1] if missing else tensor
     if len(known) == 0:
         raise CompanionError(f"{name} holds no labeled example.")
     identifiers(known, name)
@@ -98,5 +97,6 @@ def accuracy(scores: Tensor, targets: Tensor) -> float:
     """Percentage of rows whose largest score, (N, classes), is the target, (N,); NaN and no rows are errors."""
     if len(targets) == 0:
         raise CompanionError("The accuracy of no examples is not defined; is the mask or the validation set empty?")
-    finite(scores, "scores")
+    shape(finite(scores, "scores"), "scores", (None, None))
+    shape(targets, "targets", (len(scores),))
     return 100 * float((scores.argmax(-1) == targets).float().mean())

@@ -1,6 +1,7 @@
 """What is shown: figures owe a description and a caption, the picture is small, source runs where it is pasted."""
 
 import base64
+import importlib
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -126,6 +127,26 @@ def test_what_is_private_or_a_part_is_no_source_to_show():
     for piece in (InteractiveFigure.values, display._bar):
         with pytest.raises(CompanionError, match="not public or not complete"):
             runnable_source(piece)
+
+
+def test_what_has_no_source_in_python_is_refused():
+    for piece in (3, None, len, np.sin):
+        with pytest.raises(CompanionError, match="shows functions and classes written in Python"):
+            runnable_source(piece)
+
+
+def test_an_import_relative_to_a_package_is_shown_in_full(tmp_path, monkeypatch):
+    package = tmp_path / "own_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("def one():\n    return 1\n")
+    (package / "b.py").write_text("from .a import one\n\n\ndef two():\n    return one() + one()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = runnable_source(importlib.import_module("own_package.b").two)
+    assert "from own_package.a import one" in text
+    pasted = {}
+    exec(compile(text, "cell", "exec"), pasted)
+    assert pasted["two"]() == 2
 
 
 def test_a_plain_script_prints_what_a_notebook_shows(capsys):

@@ -1,7 +1,10 @@
 """The exercise machinery: every answer ends in one of three states, never in a traceback."""
 
+import sys
+
 import numpy as np
 import pytest
+import torch
 
 from companion.lab.exercises import (
     NOT_ATTEMPTED,
@@ -93,3 +96,8 @@ def test_the_handle_prints_state_hints_and_solution(capsys):
 @pytest.mark.parametrize("answer", [lambda x: x, lambda x: x * x, lambda x: 2.0])
 def test_plausible_wrong_answers_are_refused(answer):
     assert examine(DOUBLE, answer).state == NOT_YET
+
+
+def test_a_tensor_with_a_gradient_is_an_answer_and_an_exit_is_none():
+    require_close(torch.ones(2, requires_grad=True), [1, 1], 1e-6, "it")
+    assert examine(DOUBLE, lambda x: sys.exit(3)).state == NOT_YET

@@ -265,6 +265,21 @@ def test_the_time_to_run_is_measured_or_follows_from_the_stored_run(shown):
     assert without.expected_seconds("paper", 1) is None
 
 
+@pytest.mark.parametrize("returned", [[], [Measurement("m", "a", "s", 99, 1.0)], [("m", 1.0)]])
+def test_an_experiment_that_does_not_measure_its_seed_is_refused(lab, returned):
+    with pytest.raises(CompanionError, match="must return a list of Measurement, each with seed = 0"):
+        lab.run_seeds(lambda config, seed, device: returned)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [({"scale": "ci"}, "when the lesson is loaded"), ({"seeds": 0}, "seeds = 0")]
+)
+def test_scale_and_seeds_are_not_changed_to_what_cannot_run(lab, change, says):
+    with pytest.raises(CompanionError, match=says):
+        lab.configure(**change)
+    assert not lab.overridden
+
+
 def test_memory_advice_speaks_only_where_it_is_short(monkeypatch):
     assert memory_advice(1) == ""
     monkeypatch.setenv("MEM_LIMIT", str(600 * 2**20))

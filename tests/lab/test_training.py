@@ -106,7 +106,7 @@ class Stop(Exception):
     """Stands for somebody who interrupts the kernel."""
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 7, 11])
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 7, 8, 11])
 def test_an_interrupted_run_resumes_to_the_same_numbers(tmp_path, stop_at):
     config = TrainConfig(lr=0.01, epochs=4, schedule="cosine", eval_every=3)
     score = lambda net: -float(loss_fn(net, (FEATURES, TARGETS)))  # noqa: E731
@@ -169,6 +169,12 @@ def test_weights_that_are_not_finite_are_an_error():
     [
         (TrainConfig(), {}, "Give steps or epochs"),
         (TrainConfig(steps=1, epochs=1), {}, "and not both"),
+        (TrainConfig(steps=5.5), {}, "steps = 5.5; use a whole number, 0 or larger"),
+        (TrainConfig(steps=-1, epochs=2), {}, "steps = -1"),
+        (TrainConfig(steps=1, eval_every=0), {}, "eval_every = 0; use a whole number, 1 or larger"),
+        (TrainConfig(steps=1, grad_clip=-1.0), {}, "grad_clip 0 or larger"),
+        (TrainConfig(steps=1, warmup=2.0), {}, "warmup a share from 0 to 1"),
+        (TrainConfig(steps=1, lr=math.nan), {}, "lr must be above 0"),
         (TrainConfig(steps=1, optimizer="lion"), {}, "'lion' is not known; use one of adam, adamw"),
         (TrainConfig(steps=1, schedule="step"), {}, "'step' is not known; use one of constant"),
         (TrainConfig(steps=1), {"validate": lambda net: math.nan}, "is the validation set empty"),
@@ -217,3 +223,37 @@ def test_bfloat16_autocast_trains():
     train(net, batches, loss, TrainConfig(steps=3, amp=True))
     assert set(kinds) == {torch.bfloat16}
     assert weights(net).dtype == torch.float32
+
+
+def test_a_file_that_is_no_checkpoint_of_this_model_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    for content in (b"", b"garbage"):
+        path.write_bytes(content)
+        with pytest.raises(CompanionError, match="not a checkpoint that can be read; remove it"):
+            trained(TrainConfig(steps=4), checkpoint=path)
+    path.unlink()
+    trained(TrainConfig(steps=4), checkpoint=path, checkpoint_every=2)
+    with pytest.raises(CompanionError, match="the checkpoint of another model"):
+        train(nn.Linear(4, 1), batches, loss_fn, TrainConfig(steps=4), checkpoint=path)
+
+
+def test_a_run_that_diverged_writes_no_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    broken = lambda net, batch: loss_fn(net, batch) * math.nan  # noqa: E731
+    with pytest.raises(CompanionError, match="diverged"):
+        train(model(), batches, broken, TrainConfig(steps=40, eval_every=30), checkpoint=path, checkpoint_every=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_train_and_batches_without_a_length_are_said():
+    frozen = model().requires_grad_(False)
+    with pytest.raises(CompanionError, match="nothing to train"):
+        train(frozen, batches, loss_fn, TrainConfig(steps=1))
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([(FEATURES[0], TARGETS[0])])
+
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=1)
+    with pytest.raises(CompanionError, match="how many batches"):
+        train(model(), lambda: loader, loss_fn, TrainConfig(epochs=1, schedule="linear"))

@@ -21,6 +21,7 @@ def test_features_take_arrays_and_lists():
         (torch.zeros(0, 3), r"features is empty: its shape is \(0, 3\)"),
         ([[1.0, float("nan")]], r"1 values that are NaN or infinite, the first at \(0, 1\); remove or impute"),
         ([["a", "b"]], "features holds <U1 values; give numbers"),
+        (np.array([[1e300, 1.0]]), "1 values that are NaN or infinite"),
         ([[None, 1.0]], "features holds object values; give numbers"),
     ],
 )
@@ -47,6 +48,7 @@ def test_labels_take_columns_floats_and_missing_ones():
         ([1, 2], {}, r"labels has gaps: 2 different numbers up to 2; renumber it with `torch.unique"),
         ([0, 2], {}, "has gaps"),
         ([-1, 0], {}, "runs from -1 to 0, and must run from 0 on"),
+        ([-2, 0, 1], {"missing": True}, "runs from -2 to 1"),
         ([-1, -1], {"missing": True}, "holds no labeled example"),
         ([], {}, "holds no labeled example"),
     ],
@@ -70,3 +72,5 @@ def test_accuracy_of_nan_or_of_nothing_is_an_error():
         validation.accuracy(scores.where(scores < 5, torch.nan), torch.tensor([0, 1, 0, 1]))
     with pytest.raises(CompanionError, match="no examples"):
         validation.accuracy(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(CompanionError, match=r"targets has shape \(3, 1\), and must have \(3,\)"):
+        validation.accuracy(torch.eye(3), torch.tensor([[0], [1], [2]]))
