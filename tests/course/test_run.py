@@ -81,7 +81,9 @@ def test_ctrl_c_ends_kindly_and_leaves_no_kernel_behind(tiny_notebook: Path) -> 
     course = tiny_notebook.parents[1]
     command = [sys.executable, "-m", "companion", "run", "--all", "--scale", "ci", "--jobs", "2"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, cwd=course, env=processes.environment(), **streams)
+    # a job in the background of a shell ignores the signal, and so would its children
+    listens = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    process = subprocess.Popen(command, cwd=course, env=processes.environment(), preexec_fn=listens, **streams)
     wait_for(lambda: finished(course, "99_tiny.ipynb") and len(descendants(process)) > 1)
     family = descendants(process)
     process.send_signal(signal.SIGINT)
